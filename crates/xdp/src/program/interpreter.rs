@@ -21,85 +21,114 @@ const MAP: u64 = 1 << 50;
 /// Runs a program on a frame that arrived on `queue`; returns its return code. `queues` is
 /// the number of queues with a socket.
 pub(super) fn run(program: &[u64], map: i32, frame: &[u8], queue: u32, queues: u32) -> u64 {
-    let mut registers: [Option<u64>; 10] = [None; 10];
-    registers[1] = Some(CONTEXT);
+    let mut machine = Machine {
+        registers: [None; 10],
+        map,
+        frame,
+        queue,
+        queues,
+    };
+    machine.registers[1] = Some(CONTEXT);
     let mut next = 0;
     // Jumps go forward, so each instruction runs at most once.
     for _ in 0..program.len() {
         let instruction = Instruction::decode(program[next]);
         next += 1;
+        match machine.execute(instruction) {
+            Step::Next => {}
+            Step::SkipHalf => {
+                assert_eq!(program[next], 0, "the upper half of a descriptor");
+                next += 1;
+            }
+            Step::Jump => {
+                assert!(instruction.offset >= 0, "jumps go forward");
+                next += usize::from(instruction.offset as u16);
+            }
+            Step::End(code) => return code,
+        }
+    }
+    panic!("the program does not end");
+}
+
+struct Machine<'a> {
+    registers: [Option<u64>; 10],
+    map: i32,
+    frame: &'a [u8],
+    queue: u32,
+    queues: u32,
+}
+
+/// What follows an instruction.
+enum Step {
+    Next,
+    SkipHalf,
+    Jump,
+    End(u64),
+}
+
+impl Machine<'_> {
+    fn read(&self, register: u8) -> u64 {
+        self.registers[usize::from(register)].expect("it was written before")
+    }
+
+    fn execute(&mut self, instruction: Instruction) -> Step {
         let Instruction {
             operation,
-            destination,
-            source,
+            destination: to,
+            source: from,
             offset,
             immediate,
         } = instruction;
-        let (to, from) = (usize::from(destination), usize::from(source));
-        let read = |register: usize| registers[register].expect("it was written before");
         // Immediates are extended with their sign.
         let extended = i64::from(immediate) as u64;
-        let jumps = match operation {
+        let jump_if = |jumps| if jumps { Step::Jump } else { Step::Next };
+        let value = match operation {
             LOAD_WORD | LOAD_HALF | LOAD_BYTE => {
-                let address = read(from).wrapping_add(i64::from(offset) as u64);
+                let address = self.read(from).wrapping_add(i64::from(offset) as u64);
                 let length = match operation {
                     LOAD_WORD => 4,
                     LOAD_HALF => 2,
                     _ => 1,
                 };
-                registers[to] = Some(load(frame, queue, address, length));
-                false
+                load(self.frame, self.queue, address, length)
             }
             LOAD_WIDE => {
-                assert_eq!((source, immediate), (1, map), "the map's descriptor");
-                assert_eq!(program[next], 0);
-                next += 1;
-                registers[to] = Some(MAP);
-                false
+                assert_eq!((from, immediate), (1, self.map), "the map's descriptor");
+                self.registers[usize::from(to)] = Some(MAP);
+                return Step::SkipHalf;
             }
-            COPY => {
-                registers[to] = Some(read(from));
-                false
-            }
-            SET => {
-                registers[to] = Some(extended);
-                false
-            }
-            ADD => {
-                registers[to] = Some(read(to).wrapping_add(extended));
-                false
-            }
-            AND => {
-                registers[to] = Some(u64::from(read(to) as u32 & immediate as u32));
-                false
-            }
-            JUMP => true,
-            JUMP_IF_EQUAL => read(to) as u32 == immediate as u32,
-            JUMP_UNLESS_EQUAL => read(to) as u32 != immediate as u32,
-            JUMP_IF_GREATER => read(to) > read(from),
-            JUMP_IF_AT_LEAST => read(to) >= read(from),
+            COPY => self.read(from),
+            SET => extended,
+            ADD => self.read(to).wrapping_add(extended),
+            AND => u64::from(self.read(to) as u32 & immediate as u32),
+            JUMP => return Step::Jump,
+            JUMP_IF_EQUAL => return jump_if(self.read(to) as u32 == immediate as u32),
+            JUMP_UNLESS_EQUAL => return jump_if(self.read(to) as u32 != immediate as u32),
+            JUMP_IF_GREATER => return jump_if(self.read(to) > self.read(from)),
+            JUMP_IF_AT_LEAST => return jump_if(self.read(to) >= self.read(from)),
             CALL => {
-                assert_eq!(immediate, REDIRECT_MAP);
-                let arguments = [read(1), read(2), read(3)];
-                assert_eq!(arguments, [MAP, queue.into(), XDP_PASS as u64]);
-                let result = if queue < queues {
-                    XDP_REDIRECT
-                } else {
-                    XDP_PASS as u64
-                };
-                registers[..6].fill(None);
-                registers[0] = Some(result);
-                false
+                self.call(immediate);
+                return Step::Next;
             }
-            EXIT => return read(0),
+            EXIT => return Step::End(self.read(0)),
             _ => panic!("an operation that no program has: {operation:#x}"),
         };
-        if jumps {
-            assert!(offset >= 0, "jumps go forward");
-            next += usize::from(offset as u16);
-        }
+        self.registers[usize::from(to)] = Some(value);
+        Step::Next
     }
-    panic!("the program does not end");
+
+    /// The only helper; like every call, it leaves nothing in the registers for arguments.
+    fn call(&mut self, helper: i32) {
+        assert_eq!(helper, REDIRECT_MAP);
+        let arguments = [1, 2, 3].map(|register| self.read(register));
+        assert_eq!(arguments, [MAP, self.queue.into(), XDP_PASS as u64]);
+        self.registers[..6].fill(None);
+        self.registers[0] = Some(if self.queue < self.queues {
+            XDP_REDIRECT
+        } else {
+            XDP_PASS as u64
+        });
+    }
 }
 
 /// Loads from the context or the frame.

@@ -12,6 +12,7 @@
 //! - [`terminal`]: a program that is started on a terminal.
 //! - [`tracker`]: a daemon with ports of its own, and its metrics.
 //! - [`doctor`]: the findings of a daemon's `doctor`.
+//! - [`lists`]: what all trackers do with lists of their operator.
 //! - [`process`]: any child process with its output, ended when dropped.
 //! - [`notify`]: the receiving end of `NOTIFY_SOCKET`.
 //! - [`ports`]: port numbers that no other test uses at the same time.
@@ -44,6 +45,7 @@ pub mod doctor;
 mod exports;
 mod health;
 pub mod http;
+pub mod lists;
 pub mod manual;
 pub mod network;
 pub mod nix_expressions;

@@ -1,18 +1,9 @@
 //! Several lists, bans by address, and clients.
 
-use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use aquatic_test_harness::lists::check_lists_with;
 
-use aquatic_test_harness::{Setup, Signal};
-
-use crate::tracker::{UdpTracker as _, new_place};
+use crate::tracker::{PROGRAM, UdpTracker as _, new_place};
 use crate::wire::{Announce, Client, hash};
-
-/// A line of an access list: the info hash whose bytes are all `byte`.
-fn line(byte: u8) -> String {
-    format!("{byte:02x}").repeat(20) + "\n"
-}
 
 #[track_caller]
 fn expect_refused(client: &mut Client, torrent: u8, text: &str) {
@@ -23,24 +14,10 @@ fn expect_refused(client: &mut Client, torrent: u8, text: &str) {
 
 #[test]
 fn a_torrent_is_served_if_it_is_allowed_and_not_denied() {
-    let mut place = new_place();
-    fs::create_dir(place.setup.path("allowed")).unwrap();
-    place.setup.write("allowed/1", line(1) + &line(2));
-    place.setup.write("denied", line(2));
-    place.set_paths("access_list.allow_paths", &["allowed"]);
-    place.set_paths("access_list.deny_paths", &["denied"]);
-    let mut tracker = place.start();
-    let mut client = tracker.client();
-    client.announce(&Announce::seeder(hash(1), 1001));
-    for refused in [2, 3] {
-        expect_refused(&mut client, refused, "torrent is not allowed");
-    }
-    // A file that appears is found, and one that is not meant is not.
-    tracker.place.setup.write("allowed/2", line(3));
-    tracker.place.setup.write("allowed/3~", line(4));
-    tracker.daemon.reload(Signal::SIGHUP);
-    client.announce(&Announce::seeder(hash(3), 1001));
-    expect_refused(&mut client, 4, "torrent is not allowed");
+    let tracker = new_place().start_with_allow_and_deny_lists(|tracker, torrent| {
+        let announce = Announce::seeder(hash(torrent), 1001);
+        tracker.client().try_announce(&announce).err()
+    });
     assert_eq!(tracker.metric("access_list_entries", &[]), 2.0);
     let list = [("list", "access_list")];
     assert_eq!(tracker.metric("list_files", &list), 3.0);
@@ -57,11 +34,7 @@ fn banned_addresses_get_an_error_with_a_valid_connection_id() {
         client.announce(&Announce::seeder(hash(1), 1001));
     }
     // While requests are under way.
-    tracker
-        .place
-        .setup
-        .write("bans", "Some one:127.0.0.0-127.0.0.9\n::1\n");
-    tracker.daemon.reload(Signal::SIGHUP);
+    tracker.rewrite("bans", "Some one:127.0.0.0-127.0.0.9\n::1\n");
     for client in &mut clients {
         expect_refused(client, 1, "banned");
         assert!(
@@ -80,9 +53,7 @@ fn banned_addresses_get_an_error_with_a_valid_connection_id() {
     assert!(tracker.metric("list_loaded_timestamp_seconds", &list) > 1e9);
 
     // A list with a mistake changes nothing.
-    let mistake = "127.0.0.0/8\n10.0.0.1/8\n";
-    tracker.place.setup.write("bans", mistake);
-    tracker.daemon.reload(Signal::SIGHUP);
+    tracker.rewrite("bans", "127.0.0.0/8\n10.0.0.1/8\n");
     tracker
         .daemon
         .wait_for_log("bans: line 2: 10.0.0.1/8 has bits beyond the prefix");
@@ -194,8 +165,7 @@ fn a_reload_under_load_loses_no_request() {
         }
     });
     for last in 2..6 {
-        tracker.place.setup.write("bans", list(last));
-        tracker.daemon.reload(Signal::SIGHUP);
+        tracker.rewrite("bans", list(last));
     }
     worker.join().expect("all of them were answered");
     assert_eq!(tracker.rejected("banned"), 0.0);
@@ -205,33 +175,5 @@ fn a_reload_under_load_loses_no_request() {
 
 #[test]
 fn lists_are_checked_before_they_are_used() {
-    let setup = Setup::new(env!("CARGO_BIN_EXE_aquatic-udp"));
-    let good = setup.write("good", "10.0.0.0/8\n10.0.0.0/9\n");
-    let bad = setup.write("bad", "-XL too greedy\n%zz\n");
-    let [good, bad] = [good, bad].map(|path| path.display().to_string());
-    let checked = setup.run(&["list-check", &good]);
-    assert!(checked.status.success(), "{}", checked.stderr);
-    let expected = format!("{good}: bans: 2 entries, 1 range after merging; ");
-    assert!(checked.stdout.starts_with(&expected), "{}", checked.stdout);
-
-    let checked = setup.run(&["list-check", "--json", &good, &bad, "/nonexistent"]);
-    assert_eq!(checked.status.code(), Some(1));
-    for part in ["\"kind\": \"clients\"", "\"line\": 2", "No such file"] {
-        assert!(checked.stdout.contains(part), "{}", checked.stdout);
-    }
-
-    let mut child = Command::new(env!("CARGO_BIN_EXE_aquatic-udp"))
-        .args(["list-check", "--kind", "torrents", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    write!(input, "{}\n10.0.0.0/8\n", "1".repeat(40)).unwrap();
-    drop(input);
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.starts_with("-: torrents: 1 entry; "), "{text}");
-    assert!(text.contains("\n-: line 2: "), "{text}");
+    check_lists_with(PROGRAM);
 }

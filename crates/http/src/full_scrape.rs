@@ -1,10 +1,11 @@
 //! The counts of all torrents, sorted and written a part at a time.
 //!
 //! bencode wants keys in order (BEP 3), and torrents have none. So the reply is made in
-//! *passes*: each goes over all torrents and keeps the first [`PASS`] of them behind those
-//! that were written already, in a heap, and then writes these. A tracker with 100,000
-//! torrents needs four passes. Memory does not depend on the number of torrents, and each
-//! step on neither.
+//! *passes*: each goes over all torrents and keeps the first of them behind those that were
+//! written already, in a heap, and then writes these: [`MIN_PASS`] of them, or more so that
+//! [`PASSES`] passes suffice. Beyond a mebibyte, this takes 4 bytes for each torrent that the
+//! tracker has, some twentieth of what that takes itself. A step does not depend on their
+//! number.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -18,8 +19,11 @@ use aquatic_swarm::{Scraped, Swarms, TorrentWalk};
 
 use crate::tracker::State;
 
-/// Maximum number of torrents that are kept at a time: a mebibyte.
-const PASS: usize = 32_768;
+/// Number of passes over a large number of torrents.
+const PASSES: usize = 16;
+
+/// Minimum number of torrents that are kept at a time: a mebibyte.
+const MIN_PASS: usize = 32_768;
 
 /// Maximum number of torrents that are put in order, or written, in one step.
 const TORRENTS_PER_STEP: usize = 512;
@@ -61,6 +65,8 @@ pub struct FullScrape {
     number: usize,
     /// The last torrent that was written.
     after: Option<InfoHash>,
+    /// The number of torrents that a pass keeps, once it is known.
+    kept: Option<usize>,
     phase: Phase,
     /// Torrents that a step of the walk has found.
     found: Vec<Torrent>,
@@ -134,6 +140,7 @@ impl FullScrape {
             writer: FullScrapeWriter::begin(streamed, out),
             number: usize::from(!is_ipv4),
             after: None,
+            kept: None,
             phase: Phase::collecting(),
             found: Vec::new(),
             _place: place,
@@ -181,6 +188,11 @@ impl FullScrape {
         mut heap: BinaryHeap<Torrent>,
     ) -> Phase {
         let list = state.lists.access_list.current();
+        let kept = *self.kept.get_or_insert_with(|| {
+            let usage = state.swarms.usage();
+            let torrents = usage.live() + usage.retired();
+            MIN_PASS.max(torrents.div_ceil(PASSES))
+        });
         for _ in 0..WALKS_PER_STEP {
             let after = self.after;
             let found = &mut self.found;
@@ -195,11 +207,11 @@ impl FullScrape {
                     }
                 });
             for torrent in self.found.drain(..) {
-                if heap.len() == PASS && heap.peek().is_some_and(|last| torrent >= *last) {
+                if heap.len() == kept && heap.peek().is_some_and(|last| torrent >= *last) {
                     continue;
                 }
                 if list.allows(&torrent.info_hash) {
-                    if heap.len() == PASS {
+                    if heap.len() == kept {
                         heap.pop();
                     }
                     heap.push(torrent);
@@ -207,7 +219,7 @@ impl FullScrape {
             }
             if !goes_on {
                 return Phase::Ordering {
-                    is_last: heap.len() < PASS,
+                    is_last: heap.len() < kept,
                     ordered: Vec::with_capacity(heap.len()),
                     rest: heap,
                 };

@@ -98,7 +98,7 @@ fn torrents(body: &[u8]) -> Vec<(InfoHash, [u32; 3])> {
 
 #[test]
 fn every_torrent_is_there_once_and_in_order() {
-    for count in [0, 1, 1_000, PASS as u32, PASS as u32 + 1, 70_000] {
+    for count in [0, 1, 1_000, MIN_PASS as u32, MIN_PASS as u32 + 1, 70_000] {
         let state = state(AccessList::Off);
         for torrent in 0..count {
             announce(&state, torrent, AnnounceEvent::None);
@@ -168,4 +168,50 @@ fn only_some_are_answered_at_a_time() {
     assert!(begin().is_none());
     begun.pop();
     assert!(begin().is_some());
+}
+
+/// Many torrents are gone over as often as few, and not more often.
+#[test]
+fn the_number_of_passes_is_bounded() {
+    let state = state(AccessList::Off);
+    for torrent in 0..(MIN_PASS * PASSES + MIN_PASS) as u32 {
+        announce(&state, torrent, AnnounceEvent::None);
+    }
+    let all = Arc::default();
+    let mut out = Vec::new();
+    let mut scrape = FullScrape::begin(&all, true, streamed(), &mut out).unwrap();
+    let mut passes = 0;
+    let mut was_collecting = false;
+    loop {
+        let is_collecting = matches!(scrape.phase, Phase::Collecting(..));
+        passes += usize::from(is_collecting && !was_collecting);
+        was_collecting = is_collecting;
+        out.clear();
+        if scrape.step(&state, &mut out) == Step::End {
+            break;
+        }
+    }
+    assert!((PASSES..=PASSES + 1).contains(&passes), "{passes}");
+}
+
+/// Run this with `cargo test --release -p aquatic_http --lib full_scrape -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn measure_a_million_torrents() {
+    let state = state(AccessList::Off);
+    let mut announced = 0;
+    for count in [100_000, 1_000_000, 4_000_000] {
+        for torrent in announced..count {
+            announce(&state, torrent, AnnounceEvent::None);
+        }
+        announced = count;
+        let begin = std::time::Instant::now();
+        let body = reply(&state, || ());
+        println!(
+            "{count} torrents: {} bytes in {:?}",
+            body.len(),
+            begin.elapsed()
+        );
+    }
 }

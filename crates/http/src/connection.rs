@@ -298,7 +298,10 @@ impl Protocol for Http {
         interruption: Interruption,
     ) -> Next {
         let fault = match interruption {
-            Interruption::Idle | Interruption::Draining | Interruption::OldCertificate => None,
+            Interruption::Idle
+            | Interruption::Draining
+            | Interruption::OldCertificate
+            | Interruption::NoLongerServed => None,
             Interruption::EndOfInput => HttpFault::at_end(exchange.input),
             Interruption::SlowMessage => Some(HttpFault::TooSlow),
         };

@@ -225,6 +225,7 @@ impl<P: ProtocolKeys> NetworkConfig<P> {
         checks: &mut Checks,
     ) -> Settings {
         self.public_url.check(&P::SCHEMES, checks);
+        rates.check(checks);
         let trusted: AddressRanges = self.trusted_proxies.iter().copied().collect();
         if self.proxy_protocol && trusted.is_empty() {
             checks.fail(

@@ -32,6 +32,8 @@ pub(crate) struct Connection<C> {
     /// Whether the client may still be sending when the connection is closed, so that its
     /// data is to be read and discarded.
     pub(crate) is_to_linger: bool,
+    /// Whether the protocol is to be asked to finish, because its client is no longer served.
+    pub(crate) is_unserved: bool,
     /// Whether its close reason was counted.
     pub(crate) is_counted: bool,
     /// The number of the certificate that was presented; or of the one that was present
@@ -221,6 +223,7 @@ impl<C> Connection<C> {
             is_late: false,
             is_draining: false,
             is_to_linger: false,
+            is_unserved: false,
             is_counted: false,
             certificate: 0,
             has_spoken: false,

@@ -94,6 +94,8 @@ pub(crate) enum CloseReason {
     FullOutput,
     /// The certificate was replaced since.
     OldCertificate,
+    /// Its client is no longer served.
+    NoLongerServed,
     /// A message is longer than the protocol allows.
     LongMessage,
     /// The PROXY header is invalid.
@@ -162,6 +164,7 @@ mod tests {
                 "slow_reader",
                 "full_output",
                 "old_certificate",
+                "no_longer_served",
                 "long_message",
                 "proxy_header",
                 "not_tls",

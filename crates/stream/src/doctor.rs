@@ -17,6 +17,7 @@ pub fn particulars(settings: &Settings) -> Particulars {
         locked_memory_bytes: is_glommio.then_some(MEMLOCK_BYTES),
         is_behind_proxy: settings.proxy_protocol.is_some() || settings.reverse_proxy.is_some(),
         has_keys: false,
+        requests_at_once: None,
     }
 }
 

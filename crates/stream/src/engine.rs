@@ -28,6 +28,9 @@ use crate::tls::{Session, Wire};
 use crate::{ConnectionId, Outputs, Peer, Protocol};
 
 mod drive;
+mod search;
+
+use search::Search;
 
 /// Maximum number of bytes of one read: enough for many messages, or for one of usual size.
 const MAX_READ_BYTES: usize = 128 << 10;
@@ -117,6 +120,8 @@ pub(crate) struct Engine<P: Protocol> {
     /// Up to which slot the table was searched for connections with an outdated
     /// certificate, while it is.
     scanned_slots: Option<usize>,
+    /// For connections that are no longer served.
+    search: Search,
 }
 
 /// The state of a worker besides its connections.
@@ -162,6 +167,7 @@ impl<P: Protocol> Engine<P> {
         let settings = shared.settings.view();
         Self {
             scanned_slots: None,
+            search: Search::default(),
             connections: Table::new(),
             worker: Worker {
                 certificates: OutdatedCertificates::new(shared.rotation.clone()),
@@ -195,9 +201,15 @@ impl<P: Protocol> Engine<P> {
             worker.outputs.set_max_bytes(max_bytes);
         }
         let grace = worker.settings.limits.certificate_grace;
-        if worker.wheel.advance(now) && worker.certificates.advance(now, grace) {
-            self.scanned_slots = Some(0);
+        if worker.wheel.advance(now) {
+            if worker.certificates.advance(now, grace) {
+                self.scanned_slots = Some(0);
+            }
+            if worker.protocol.is_search_due(now) {
+                self.search.begin();
+            }
         }
+        self.search.next_turn();
     }
 
     /// How many connections are open.
@@ -325,14 +337,14 @@ impl<P: Protocol> Engine<P> {
         self.remove(id, Some(CloseReason::Broken));
     }
 
-    /// The next connection whose deadline has passed, or whose certificate is
-    /// outdated; it is to be driven. `None` when there is none, or enough were
-    /// checked in this turn.
+    /// The next connection whose deadline has passed, whose certificate is outdated, or
+    /// whose client is no longer served; it is to be driven. `None` when there is none, or
+    /// enough were checked in this turn.
     pub(crate) fn next_late(&mut self) -> Option<ConnectionId> {
         let wheel = &mut self.worker.wheel;
         for _ in 0..DEADLINE_CHECKS_PER_TURN {
             let Some((id, tick)) = wheel.next() else {
-                return self.next_outdated();
+                return self.next_outdated().or_else(|| self.next_unserved());
             };
             if let Some(connection) = self.connections.get_mut(id)
                 && connection.check_deadline(tick, wheel, id)
@@ -361,6 +373,21 @@ impl<P: Protocol> Engine<P> {
             }
         }
         self.scanned_slots = (to < self.connections.slots()).then_some(to);
+        None
+    }
+
+    /// The next connection whose client is no longer served, silent or not.
+    fn next_unserved(&mut self) -> Option<ConnectionId> {
+        while let Some(slot) = self.search.next_slot(self.connections.slots()) {
+            if let Some(id) = self.connections.id_at(slot)
+                && let Some(connection) = self.connections.get_mut(id)
+                && let Stage::Open(state) = &connection.stage
+                && self.worker.protocol.is_unserved(state)
+            {
+                connection.is_unserved = true;
+                return Some(id);
+            }
+        }
         None
     }
 

@@ -93,6 +93,20 @@ pub trait Protocol: Send + 'static {
         Next::Close
     }
 
+    /// Whether connections are to be searched for those that are no longer served
+    /// ([`is_unserved`](Self::is_unserved)). Asked a few times per second.
+    fn is_search_due(&mut self, now: Instant) -> bool {
+        let _ = now;
+        false
+    }
+
+    /// Whether a connection is no longer served, so that it is to be interrupted. While
+    /// connections are searched, this is asked once for each, some of them in each turn.
+    fn is_unserved(&self, connection: &Self::Connection) -> bool {
+        let _ = connection;
+        false
+    }
+
     /// Another thread has woken the worker by its [`WorkerWaker`](crate::WorkerWaker).
     fn woken(&mut self, now: Instant, outputs: &mut Outputs) {
         let _ = (now, outputs);
@@ -203,6 +217,8 @@ pub enum Interruption {
     /// The certificate was replaced since, and the grace period after that is over. No
     /// unconsumed bytes are there.
     OldCertificate,
+    /// [`Protocol::is_unserved`] has said so.
+    NoLongerServed,
 }
 
 /// The addresses at the other end of a connection, and whether it has TLS.

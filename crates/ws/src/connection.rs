@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aquatic_policy::keys::{KeyDigest, UrlKey};
 use aquatic_service::View;
@@ -34,7 +34,20 @@ pub struct Ws {
     number: usize,
     /// For the page for people.
     totals: RecentTotals,
+    search: Search,
 }
+
+/// When connections were searched for those whose clients are no longer served.
+struct Search {
+    /// Whether keys were replaced since.
+    is_due: bool,
+    /// How many times lists of bans had been replaced.
+    bans: u64,
+    at: Option<Instant>,
+}
+
+/// How often connections are searched for those whose keys have expired.
+const KEY_SEARCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The state of a connection.
 pub enum Connection {
@@ -68,7 +81,13 @@ impl Ws {
         number: usize,
     ) -> Self {
         tracker.set_keys(settings.keys.clone());
+        let search = Search {
+            is_due: false,
+            bans: tracker.ban_replacements(),
+            at: None,
+        };
         Self {
+            search,
             tracker,
             relay,
             clock,
@@ -76,6 +95,14 @@ impl Ws {
             counters,
             number,
             totals: RecentTotals::default(),
+        }
+    }
+
+    #[inline]
+    fn take_over_settings(&mut self) {
+        if self.settings.refresh() {
+            self.tracker.set_keys(self.settings.keys.clone());
+            self.search.is_due = true;
         }
     }
 
@@ -314,11 +341,12 @@ impl Ws {
             self.relay.send(handled.relays, exchange.others, seconds);
             durations.end(begun, 1);
             self.count(exchange.peer.transport.ip(), outcome);
-            if outcome.rejected == Some(RejectReason::Banned) {
+            if outcome.rejected.is_some()
+                && let Some(reason) = self.tracker.unserved(session)
+            {
                 // The message has told its user, which a refused handshake could not: a
                 // browser does not show why. Closing also removes its peers.
-                let text = RejectReason::Banned.text();
-                write_close(exchange.output, CloseCode::POLICY, text);
+                write_close(exchange.output, CloseCode::POLICY, reason.text());
                 return Progress {
                     consumed: length,
                     next: Next::Close,
@@ -390,9 +418,7 @@ impl Protocol for Ws {
 
     #[inline]
     fn receive(&mut self, connection: &mut Connection, exchange: &mut Exchange<'_>) -> Progress {
-        if self.settings.refresh() {
-            self.tracker.set_keys(self.settings.keys.clone());
-        }
+        self.take_over_settings();
         match connection {
             Connection::Open(websocket) => self.process_frame(websocket, exchange),
             Connection::New => self.begin(connection, exchange),
@@ -443,9 +469,37 @@ impl Protocol for Ws {
             }
             Interruption::Draining => (CloseCode::GOING_AWAY, "the tracker stops"),
             Interruption::OldCertificate => (CloseCode::RESTART, "the certificate was renewed"),
+            Interruption::NoLongerServed => match self.tracker.unserved(&websocket.session) {
+                Some(reason) => (CloseCode::POLICY, reason.text()),
+                None => return Next::Continue,
+            },
         };
         write_close(exchange.output, code, reason);
         Next::Close
+    }
+
+    /// After lists of bans or keys were replaced, and now and then for keys that expire.
+    fn is_search_due(&mut self, now: Instant) -> bool {
+        self.take_over_settings();
+        let has_keys = self.settings.keys.is_some();
+        let search = &mut self.search;
+        let bans = self.tracker.ban_replacements();
+        let is_recent = |at| now.saturating_duration_since(at) < KEY_SEARCH_INTERVAL;
+        let is_due =
+            has_keys && (search.is_due || !search.at.is_some_and(is_recent)) || search.bans != bans;
+        search.is_due = false;
+        search.bans = bans;
+        if is_due {
+            search.at = Some(now);
+        }
+        is_due
+    }
+
+    fn is_unserved(&self, connection: &Connection) -> bool {
+        match connection {
+            Connection::Open(websocket) => self.tracker.unserved(&websocket.session).is_some(),
+            Connection::New => false,
+        }
     }
 
     fn woken(&mut self, now: Instant, outputs: &mut Outputs) {

@@ -152,6 +152,24 @@ impl Tracker {
         self.keys = keys;
     }
 
+    /// How many times the lists of bans were replaced.
+    pub(crate) fn ban_replacements(&self) -> u64 {
+        self.state.shared.lists.bans.replacements()
+    }
+
+    /// Why a connection is to be closed: its client is banned, or has peers and no valid key
+    /// any more. A client that never had a valid one may stay, and is told with each request.
+    pub(crate) fn unserved(&self, session: &Session) -> Option<RejectReason> {
+        if let Err(reason) = self.state.shared.check_source(session.source()) {
+            return Some(reason);
+        }
+        let keys = self.keys.as_ref()?;
+        if session.torrents().is_empty() {
+            return None;
+        }
+        session.check_key(keys).err()
+    }
+
     /// The digest of the key in the URL of a new connection, also while clients need none:
     /// a reload may change that.
     pub(crate) fn digest(&self, key: &UrlKey) -> Option<KeyDigest> {

@@ -1,7 +1,7 @@
 //! A list that workers use, and that the main thread replaces.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -76,6 +76,7 @@ pub struct Handle<T> {
     /// Whether the list is off. This rarely changes, so checking it costs one predictable
     /// branch.
     is_off: AtomicBool,
+    replacements: AtomicU64,
     loading: Mutex<Loading>,
 }
 
@@ -97,6 +98,7 @@ impl<T: List> Handle<T> {
         Self {
             is_off: AtomicBool::new(list.is_off()),
             current: ArcSwap::from_pointee(list),
+            replacements: AtomicU64::new(0),
             loading: Mutex::new(Loading {
                 files,
                 at: seconds_since_epoch(),
@@ -128,6 +130,11 @@ impl<T: List> Handle<T> {
         self.loading().at
     }
 
+    /// How many times the list was replaced.
+    pub fn replacements(&self) -> u64 {
+        self.replacements.load(Ordering::Acquire)
+    }
+
     /// Replaces the list; returns the former one.
     pub fn replace(&self, loaded: impl Into<Loaded<T>>) -> Arc<T> {
         let Loaded {
@@ -139,6 +146,8 @@ impl<T: List> Handle<T> {
         let former = self.current.swap(Arc::new(list));
         // Afterwards: until then, a list that is turned on is not consulted.
         self.is_off.store(is_off, Ordering::Relaxed);
+        // Whoever sees this number also sees the list.
+        self.replacements.fetch_add(1, Ordering::Release);
         *self.loading() = Loading {
             files,
             at: seconds_since_epoch(),

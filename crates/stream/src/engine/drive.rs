@@ -66,6 +66,11 @@ impl<P: Protocol> Drive<'_, P> {
                 self.connection.certificate = self.worker.certificates.present();
                 continue;
             }
+            if self.connection.is_unserved {
+                self.connection.is_unserved = false;
+                self.interrupt(Interruption::NoLongerServed, transport)?;
+                continue;
+            }
             if self.connection.is_late {
                 let interruption = self.lateness()?;
                 self.interrupt(interruption, transport)?;
@@ -244,6 +249,11 @@ impl<P: Protocol> Drive<'_, P> {
                     // The client may be sending the next message.
                     self.connection.is_to_linger = true;
                     self.count(CloseReason::OldCertificate);
+                }
+                Interruption::NoLongerServed => {
+                    // As above.
+                    self.connection.is_to_linger = true;
+                    self.count(CloseReason::NoLongerServed);
                 }
                 Interruption::Draining | Interruption::EndOfInput => (),
             }

@@ -144,6 +144,7 @@ impl Protocol for Words {
             Interruption::EndOfInput => ("what else?\n", Next::Close),
             Interruption::Draining => ("stopping\n", Next::Close),
             Interruption::OldCertificate => ("renew\n", Next::Close),
+            Interruption::NoLongerServed => ("refused\n", Next::Close),
         };
         exchange.output.extend_from_slice(words.as_bytes());
         next

@@ -1,10 +1,13 @@
 //! Keys of clients, in the path of the handshake, with each event loop.
 
-use aquatic_test_harness::{Signal, http};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aquatic_policy::keys::Expiry;
+use aquatic_test_harness::Signal;
 use serde_json::json;
 
-use crate::tracker::{KINDS, Kind, Tracker, WsTracker as _, new_place};
-use crate::wire::{Client, announce};
+use crate::tracker::{KINDS, Kind, PLAIN, Tracker, WsTracker as _, new_place};
+use crate::wire::{CLOSE, Client, announce};
 
 const ALICE: &str = "0123456789abcdef0123456789abcdef";
 const BOB: &str = "BOB-_6789abcdef_";
@@ -61,14 +64,7 @@ fn only_clients_with_a_key_are_served() {
             );
             assert!(tracker.rejected(reason) >= 2.0, "{path}");
         }
-        let status = http::get(tracker.place.metrics.ipv4(), "/").body;
-        let metrics = http::get(tracker.place.metrics.ipv4(), "/metrics").body;
-        let log = tracker.daemon.log();
-        for text in [&status, &metrics, &log] {
-            for key in [ALICE, BOB] {
-                assert!(!text.contains(key), "{text}");
-            }
-        }
+        tracker.hides(&[ALICE, BOB]);
     }
 }
 
@@ -81,13 +77,44 @@ fn a_reload_applies_to_open_connections() {
             open(&tracker, &format!("/{BOB}")),
         );
         assert!(is_served(&mut alice) && !is_served(&mut bob));
+        tracker.await_metric("peers", &[], 1.0);
         tracker.place.setup.write_secret("keys", BOB);
         tracker.daemon.reload(Signal::SIGHUP);
+        // Her peer goes with her key, although she is silent.
+        is_closed(&mut alice, "key");
+        tracker.await_metric("peers", &[], 0.0);
+        let mut alice = open(&tracker, &format!("/{ALICE}"));
         assert!(!is_served(&mut alice) && is_served(&mut bob));
         tracker.reload_with(&[("keys.path", "\"\"")]);
         assert!(is_served(&mut alice) && is_served(&mut bob));
         tracker.place.set_path("keys.path", "keys");
         tracker.reload_with(&[]);
-        assert!(!is_served(&mut alice) && is_served(&mut bob));
+        is_closed(&mut alice, "key");
+        assert!(is_served(&mut bob));
     }
+}
+
+/// Its connection is closed for this reason.
+#[track_caller]
+fn is_closed(client: &mut Client, reason: &str) {
+    let frame = client.frame();
+    assert_eq!(frame.opcode, CLOSE);
+    assert_eq!(frame.payload[..2], 1008_u16.to_be_bytes());
+    let text = String::from_utf8(frame.payload[2..].to_vec()).unwrap();
+    assert!(text.contains(reason), "{text}");
+}
+
+#[test]
+fn a_peer_goes_when_its_key_expires() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let expiry = Expiry::at(u32::try_from(now.as_secs()).unwrap() + 3);
+    let tracker = with_keys(PLAIN, &format!("{ALICE} {expiry} alice\n{BOB} bob\n"));
+    let mut alice = open(&tracker, &format!("/{ALICE}"));
+    let mut bob = open(&tracker, &format!("/{BOB}"));
+    assert!(is_served(&mut alice));
+    bob.announce('b', 'q', json!({}));
+    tracker.await_metric("peers", &[], 2.0);
+    is_closed(&mut alice, "expired");
+    tracker.await_metric("peers", &[], 1.0);
+    bob.announce('b', 'q', json!({}));
 }

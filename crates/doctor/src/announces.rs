@@ -66,6 +66,8 @@ pub enum Answer {
     Forbidden,
     /// It serves only clients that have a key.
     NeedsKey,
+    /// It limits how many requests a source may make.
+    RateLimited,
 }
 
 /// How a tracker refuses announces that are right otherwise.
@@ -75,6 +77,8 @@ pub struct Refusals {
     pub forbidden: &'static str,
     /// The URL has no key.
     pub needs_key: &'static str,
+    /// There were too many requests.
+    pub rate_limit: &'static str,
 }
 
 /// The address under which a tracker knows a peer.
@@ -148,6 +152,9 @@ pub fn announce_both(
         Err(reason) if reason == refusals.needs_key => return Ok(Answer::NeedsKey),
         refused => refused,
     };
+    if peers == Err(refusals.rate_limit.to_owned()) {
+        return Ok(Answer::RateLimited);
+    }
     let refused = |reason| Trouble::Refused(format!("it refused an announce: {reason}"));
     let peers = peers.map_err(refused)?;
     let seen = peers.iter().find(|peer| peer.port() == first.port);
@@ -248,6 +255,14 @@ fn announce_here(subject: &Subject, url: Url, address: SocketAddr) -> Finding {
     let shown = url.to_string();
     match announce(subject, Target::here(url, address)) {
         Ok(answer) => accepted(subject, &shown, answer),
+        // Over UDP, what is too much gets no answer; with connections, they are closed.
+        Err(reason) if is_limited(subject) => Finding::warning(
+            format!(
+                "{shown} does not answer from this machine, which it allows fewer requests at \
+                 once than this needs: {reason}"
+            ),
+            EXEMPT,
+        ),
         Err(reason) => Finding::wrong(
             format!("{shown} does not answer from this machine: {reason}"),
             format!(
@@ -256,6 +271,19 @@ fn announce_here(subject: &Subject, url: Url, address: SocketAddr) -> Finding {
             ),
         ),
     }
+}
+
+/// What to do if the tracker limits this machine.
+const EXEMPT: &str = "add this machine to rates.exempt for a while, or raise the limits of [rates]";
+
+/// Whether the configuration allows this machine fewer requests than whole announces are, with
+/// some that are repeated.
+fn is_limited(subject: &Subject) -> bool {
+    const REQUESTS: u64 = 16;
+
+    let configured = subject.configured.as_ref();
+    let at_once = configured.and_then(|it| it.particulars.requests_at_once);
+    at_once.is_some_and(|at_once| at_once < REQUESTS)
 }
 
 /// The path of announces, if the URL has none.
@@ -280,6 +308,10 @@ fn accepted(subject: &Subject, to: &str, answer: Answer) -> Finding {
         Answer::NeedsKey => Finding::warning(
             format!("{to} has refused an announce without a key"),
             "use --url with an announce URL that has one",
+        ),
+        Answer::RateLimited => Finding::warning(
+            format!("{to} has answered, and refused further requests because of a limit of rates"),
+            EXEMPT,
         ),
         Answer::Forbidden if mode == Some(AccessListMode::Allow) => Finding::ok(format!(
             "{to} has answered, and refused a random torrent, as its allow list says"
@@ -567,11 +599,14 @@ mod tests {
         const REFUSALS: Refusals = Refusals {
             forbidden: "forbidden",
             needs_key: "no key",
+            rate_limit: "too many",
         };
-        let cases: [([Reply; 2], &[Peer]); 6] = [
+        let cases: [([Reply; 2], &[Peer]); 8] = [
             ([silence(), accepted()], &[]),
             ([refusal("forbidden"), accepted()], &[]),
             ([refusal("no key"), accepted()], &[]),
+            ([refusal("too many"), accepted()], &[]),
+            ([accepted(), refusal("too many")], &[first]),
             ([accepted(), silence()], &[first]),
             ([accepted(), refusal("full")], &[first]),
             ([accepted(), accepted()], &[first, second]),
@@ -601,6 +636,8 @@ mod tests {
                 Err(unreachable.clone()),
                 Ok(Answer::Forbidden),
                 Ok(Answer::NeedsKey),
+                Ok(Answer::RateLimited),
+                Ok(Answer::RateLimited),
                 Err(unreachable),
                 Err(refused),
                 Ok(Answer::Accepted(Seen::As(ip("192.0.2.1")))),

@@ -77,7 +77,7 @@ fn ask<D: Patient>(sources: &Sources) -> Health {
     let shown = url.to_string();
     let target = Target::here(url, *address)?;
     match D::announce(&target) {
-        Ok(Answer::Accepted(_) | Answer::Forbidden | Answer::NeedsKey) => {
+        Ok(Answer::Accepted(_) | Answer::Forbidden | Answer::NeedsKey | Answer::RateLimited) => {
             Ok(format!("{shown} has answered"))
         }
         Err(trouble) => Err(format!("{shown} does not answer: {trouble}")),

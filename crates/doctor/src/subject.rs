@@ -48,6 +48,9 @@ pub struct Particulars {
     pub is_behind_proxy: bool,
     /// Whether only clients that have a key are served.
     pub has_keys: bool,
+    /// The number of requests or connections that this machine may make at once; `None` if
+    /// that is not limited.
+    pub requests_at_once: Option<u64>,
 }
 
 /// What is examined.

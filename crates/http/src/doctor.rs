@@ -21,6 +21,7 @@ const MAX_QUOTED: usize = 60;
 const REFUSALS: Refusals = Refusals {
     forbidden: RejectReason::Forbidden.text(),
     needs_key: RejectReason::MissingKey.text(),
+    rate_limit: RejectReason::RateLimit.text(),
 };
 
 impl Patient for HttpDaemon {
@@ -31,6 +32,7 @@ impl Patient for HttpDaemon {
         Particulars {
             tls: settings.tls.clone().map(|it| [it.certificate, it.key]),
             has_keys: settings.config.keys.file().is_some(),
+            requests_at_once: settings.config.rates.at_once_from_here(),
             ..particulars
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io::{self, BufRead as _, Write};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -16,9 +15,6 @@ use crate::key_file;
 
 /// Random bytes of a new key, which has two hexadecimal digits for each: 160 bits.
 const KEY_BYTES: usize = 20;
-
-/// The permission bits of users who are neither the owner nor in the group.
-const OTHERS: u32 = 0o007;
 
 /// Does what the command line asks for.
 ///
@@ -41,6 +37,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn make(path: &Path, wanted: &Make) -> anyhow::Result<()> {
+    if let Some(expiry) = wanted.expires {
+        ensure!(
+            !expiry.has_passed(now()),
+            "the keys would have expired already: {expiry} is in the past"
+        );
+    }
     let mut keys = Vec::new();
     for _ in 0..wanted.count {
         keys.push(random_key()?);
@@ -49,6 +51,8 @@ fn make(path: &Path, wanted: &Make) -> anyhow::Result<()> {
         let mut ends_with_line = true;
         let mut count = 0;
         if let Some(before) = before {
+            // The trackers refuse such a file, and others could read the new keys.
+            key_file::check_mode(&before, path)?;
             key_file::for_each_line(before, path, |line| {
                 count += usize::from(line.key.is_some());
                 ends_with_line = line.text.ends_with(b"\n");
@@ -169,14 +173,7 @@ fn revoke(path: &Path, wanted: &Revoke) -> anyhow::Result<()> {
 
 fn check(path: &Path) -> anyhow::Result<()> {
     let file = key_file::open(path)?;
-    let mode = file.metadata()?.mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        bail!(
-            "others than the owner and the group of {0} can access it (mode {mode:04o}); correct \
-             this with: chmod o-rwx {0}",
-            path.display()
-        );
-    }
+    key_file::check_mode(&file, path)?;
     let mut secret = [0; 16];
     random(&mut secret)?;
     let mut keys = KeySetBuilder::new(KeyHasher::new(secret));

@@ -24,6 +24,9 @@ const SERVICE_GROUP: &str = "aquatic";
 const MODE_FOR_GROUP: u32 = 0o640;
 const MODE_FOR_OWNER: u32 = 0o600;
 
+/// The permission bits of users who are neither the owner nor in the group.
+const OTHERS: u32 = 0o007;
+
 /// A line of the file.
 pub(crate) struct Line<'a> {
     /// Its number, from 1.
@@ -48,6 +51,22 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<File> {
         path.display()
     );
     Ok(file)
+}
+
+/// Checks that only the owner and the group can access the file, as the trackers do.
+///
+/// # Errors
+///
+/// If others can, with how to correct that.
+pub(crate) fn check_mode(file: &File, path: &Path) -> anyhow::Result<()> {
+    let mode = file.metadata()?.mode() & 0o7777;
+    ensure!(
+        mode & OTHERS == 0,
+        "others than the owner and the group of {0} can access it (mode {mode:04o}); correct \
+         this with: chmod o-rwx {0}",
+        path.display()
+    );
+    Ok(())
 }
 
 /// Calls `each` with every line.
@@ -119,7 +138,13 @@ pub(crate) fn replace<T>(
         Err(error) => bail!("cannot open {}: {error}", path.display()),
     };
     let result = write(before, file, edit)
-        .with_context(|| format!("cannot write {}", temporary.display()))
+        .map_err(|error| {
+            // What `edit` has found says itself what is wrong.
+            match error.is::<io::Error>() && error.chain().len() == 1 {
+                true => error.context(format!("cannot write {}", temporary.display())),
+                false => error,
+            }
+        })
         .and_then(|value| {
             fs::rename(&temporary, &path)
                 .with_context(|| format!("cannot replace {}", path.display()))?;

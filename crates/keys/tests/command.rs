@@ -248,3 +248,39 @@ fn a_lock_of_the_directory_is_no_obstacle_and_what_was_left_is_used_again() {
     );
     assert_eq!(place.names(), ["keys"]);
 }
+
+#[test]
+fn keys_that_nobody_could_use_are_not_made() {
+    let place = Place::with(ALICE);
+    for date in ["2000-01-01", "2020-01-01T00:00:00Z"] {
+        let error = place.fail(&["make", "--expires", date]);
+        assert!(error.contains(" is in the past"), "{error}");
+    }
+    fs::set_permissions(&place.file, Permissions::from_mode(0o644)).unwrap();
+    let error = place.fail(&["make"]);
+    let expected = format!(
+        "(mode 0644); correct this with: chmod o-rwx {}\n",
+        place.file.display()
+    );
+    assert!(error.ends_with(&expected), "{error}");
+    assert_eq!((place.text(), place.names().len()), (ALICE.to_owned(), 1));
+    fs::set_permissions(&place.file, Permissions::from_mode(0o640)).unwrap();
+    place.run(&["make"]);
+}
+
+/// An error says what is wrong, and not also what could not be done because of that.
+#[test]
+fn errors_are_about_one_thing() {
+    let place = Place::with(&format!("{ALICE} alice\nshort\n"));
+    let error = place.fail(&["make"]);
+    let expected = format!("aquatic-keys: {}: line 2: ", place.file.display());
+    assert!(error.starts_with(&expected), "{error}");
+    let place = Place::with(ALICE);
+    let error = place.fail(&["revoke", BOB]);
+    assert!(
+        error.starts_with("aquatic-keys: 1 of these 1 keys are not in "),
+        "{error}"
+    );
+    let error = place.fail(&["revoke", "--label", "bob"]);
+    assert!(error.starts_with("aquatic-keys: no key in "), "{error}");
+}

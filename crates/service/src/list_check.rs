@@ -245,16 +245,56 @@ impl Checking {
     }
 }
 
-/// What most of these lines are; `None` if there is no entry among them. A range of addresses can be the start of a peer id, too, and
-/// most words can, so clients are the last guess.
+/// What most of these lines are; `None` if there is no entry among them. A range of addresses
+/// can be the start of a peer id, too, and most words can, so clients are the last guess: after
+/// entries of other lists with mistakes.
 fn evidence(lines: &[Vec<u8>]) -> Option<ListKind> {
     let count = |kind: ListKind| lines.iter().filter(|line| is_entry(kind, line)).count();
     let [torrents, bans] = [ListKind::Torrents, ListKind::Bans].map(count);
     match (torrents, bans) {
-        (0, 0) => (count(ListKind::Clients) > 0).then_some(ListKind::Clients),
+        (0, 0) => {
+            let clients = count(ListKind::Clients);
+            let resembling = lines.iter().filter_map(|line| resembles(line));
+            let resembling: Vec<ListKind> = resembling.collect();
+            match resembling.first() {
+                // Few prefixes of clients do.
+                Some(kind) if 2 * resembling.len() >= clients => Some(*kind),
+                _ => (clients > 0).then_some(ListKind::Clients),
+            }
+        }
         (torrents, bans) if torrents >= bans => Some(ListKind::Torrents),
         _ => Some(ListKind::Bans),
     }
+}
+
+/// What a line was probably meant to be that is no entry: `10.0.0.0/33`, for instance.
+fn resembles(line: &[u8]) -> Option<ListKind> {
+    /// Less than an info hash has, and more than a prefix of a peer id can have.
+    const MANY_DIGITS: usize = 24;
+
+    let text = str::from_utf8(line).ok()?.trim();
+    let first = text.split_whitespace().next()?;
+    if first.len() >= MANY_DIGITS && first.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Some(ListKind::Torrents);
+    }
+    // After the name, in a P2P list.
+    let range = text
+        .rsplit_once(':')
+        .map_or(first, |(_, range)| range.trim());
+    let is_ipv4 = |text: &str| {
+        text.starts_with(|first: char| first.is_ascii_digit())
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || b"./- ".contains(&byte))
+            && text.bytes().filter(|byte| *byte == b'.').count() >= 2
+    };
+    let is_ipv6 = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_hexdigit() || b":./-".contains(&byte))
+            && text.bytes().filter(|byte| *byte == b':').count() >= 2
+    };
+    let is_ban = is_ipv4(first) || is_ipv4(range) || is_ipv6(first);
+    is_ban.then_some(ListKind::Bans)
 }
 
 fn is_entry(kind: ListKind, line: &[u8]) -> bool {

@@ -34,6 +34,7 @@ const MAX_REQUEST: usize = 98 + 2 + MAX_PATH;
 const REFUSALS: Refusals = Refusals {
     forbidden: RejectReason::Forbidden.text(),
     needs_key: RejectReason::MissingKey.text(),
+    rate_limit: RejectReason::RateLimit.text(),
 };
 
 impl Patient for UdpDaemon {
@@ -42,6 +43,7 @@ impl Patient for UdpDaemon {
     fn particulars(settings: &Settings) -> Particulars {
         Particulars {
             has_keys: settings.config.keys.file().is_some(),
+            requests_at_once: settings.config.rates.at_once_from_here(),
             ..Particulars::default()
         }
     }

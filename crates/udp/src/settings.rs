@@ -60,6 +60,7 @@ impl Settings {
             &mut checks,
         );
         config.scrape_exports.check(&mut checks);
+        config.rates.check(&mut checks);
         config.network.public_url.check(&["udp"], &mut checks);
         check_peer_addresses(
             &config.address_map,
@@ -80,7 +81,9 @@ impl Settings {
             advice: Vec::new(),
         };
         check_config(&config.cluster.engine, &mut checks);
-        config.accounting.check(&config.keys, &mut checks);
+        config
+            .accounting
+            .check(&config.keys, &config.cluster.engine, &mut checks);
         process.check(&mut checks);
         checks.finish(Self {
             config: config.clone(),

@@ -27,6 +27,7 @@ const MAX_MESSAGES: usize = 16;
 const REFUSALS: Refusals = Refusals {
     forbidden: RejectReason::Forbidden.text(),
     needs_key: RejectReason::MissingKey.text(),
+    rate_limit: RejectReason::RateLimit.text(),
 };
 
 impl Patient for WsDaemon {
@@ -37,6 +38,7 @@ impl Patient for WsDaemon {
         Particulars {
             tls: settings.tls.clone().map(|it| [it.certificate, it.key]),
             has_keys: settings.config.keys.file().is_some(),
+            requests_at_once: settings.config.rates.at_once_from_here(),
             ..particulars
         }
     }

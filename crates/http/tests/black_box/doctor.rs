@@ -212,3 +212,23 @@ fn a_proxy_is_not_configured() {
         found.expect("public announce", "wrong", "for 127.0.0.1, so a proxy");
     });
 }
+
+#[test]
+fn a_limit_of_rates_is_said_and_nothing_is_wrong() {
+    for (requests, connections, text) in [
+        ("1", "0", "because of a limit of rates"),
+        ("0", "1", "allows fewer requests at once than this needs"),
+    ] {
+        let tracker = new_place(PLAIN)
+            .with(&[
+                ("rates.requests_per_second", requests),
+                ("rates.connections_per_second", connections),
+                ("rates.burst_seconds", "1"),
+            ])
+            .start();
+        let found = examine(&tracker.place, &[]);
+        found.expect("announce", "warning", text);
+        found.expect_advice("announce", "warning", "rates.exempt");
+        assert!(!found.wrong().contains("announce"), "{found:?}");
+    }
+}

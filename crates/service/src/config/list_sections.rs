@@ -3,6 +3,7 @@
 //! The doc comments of keys are user documentation: they become comments in the default
 //! file, the manual page and the descriptions of NixOS options.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -126,9 +127,27 @@ impl BansConfig {
         self.except.iter().copied().collect()
     }
 
-    /// Checks that no path is empty.
+    /// Checks that no path is empty, and warns if nobody of a family can be banned.
     pub fn check(&self, checks: &mut Checks) {
         check_paths(Self::PATHS, &self.paths, checks);
+        warn_of_all("bans.except", &self.except, "nobody is banned", checks);
+    }
+}
+
+/// Warns if an exception is for all addresses, so that a rule has no effect on them.
+pub(super) fn warn_of_all(
+    key: &str,
+    except: &Texts<AddressRange>,
+    effect: &str,
+    checks: &mut Checks,
+) {
+    for all in except.iter().filter(|range| range.prefix_length() == 0) {
+        let family = match all.first() {
+            IpAddr::V4(_) => "IPv4",
+            IpAddr::V6(_) => "IPv6",
+        };
+        let text = format!("with {all}, which is every {family} address, {effect} over {family}");
+        checks.advise(key, text);
     }
 }
 
@@ -202,6 +221,33 @@ mod tests {
         check(&mut checks);
         let faults = checks.finish(()).err().unwrap_or_default();
         faults.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_exception_for_everybody_is_a_warning() {
+        let advice = |networks: &[&str]| {
+            let mut checks = Checks::new();
+            let except = networks.iter().map(|it| (*it).to_owned()).collect();
+            let config = BansConfig {
+                except: Texts::new(except).unwrap(),
+                ..BansConfig::default()
+            };
+            config.check(&mut checks);
+            let advice = checks.take_advice();
+            advice.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(advice(&["10.0.0.0/8", "0.0.0.0/1", "::/1", "::"]), [""; 0]);
+        let texts = advice(&["0.0.0.0/0", "::/0"]);
+        assert_eq!(texts.len(), 2);
+        assert!(texts[0].contains("bans.except"), "{texts:?}");
+        assert!(
+            texts[0].ends_with("nobody is banned over IPv4"),
+            "{texts:?}"
+        );
+        assert!(
+            texts[1].ends_with("nobody is banned over IPv6"),
+            "{texts:?}"
+        );
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //! The doc comments of keys are user documentation: they become comments in the default
 //! file, the manual page and the descriptions of NixOS options.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use aquatic_policy::AddressRange;
 use aquatic_policy::rates::{Limit, Limiter, MAX_BURST_SECONDS, MAX_PER_SECOND};
 use serde::{Deserialize, Serialize};
 
 use super::Texts;
+use super::checks::Checks;
+use super::list_sections::warn_of_all;
 use super::numbers::{Count, Seconds, ZeroOr};
 
 /// Requests per second; 0 for no limit.
@@ -86,9 +88,31 @@ impl RatesConfig {
     pub fn requests(&self) -> Option<Rule<'_>> {
         Rule::new(self.requests_per_second, self.burst_seconds, &self.exempt)
     }
+
+    /// The number of requests that this machine may make at once, if that is limited.
+    pub fn at_once_from_here(&self) -> Option<u64> {
+        self.requests()?.at_once_from_here()
+    }
+
+    /// Warns if nobody of a family is limited.
+    pub fn check(&self, checks: &mut Checks) {
+        warn_if_all_exempt(&self.exempt, checks);
+    }
 }
 
 impl TcpRatesConfig {
+    /// The number of requests, or of connections if those are fewer, that this machine may
+    /// make at once, if that is limited.
+    pub fn at_once_from_here(&self) -> Option<u64> {
+        let rules = [self.requests(), self.connections()].into_iter().flatten();
+        rules.filter_map(|rule| rule.at_once_from_here()).min()
+    }
+
+    /// Warns if nobody of a family is limited.
+    pub fn check(&self, checks: &mut Checks) {
+        warn_if_all_exempt(&self.exempt, checks);
+    }
+
     /// The limit for requests, and who is exempt.
     #[inline]
     pub fn requests(&self) -> Option<Rule<'_>> {
@@ -105,11 +129,17 @@ impl TcpRatesConfig {
     }
 }
 
+fn warn_if_all_exempt(exempt: &ExemptNetworks, checks: &mut Checks) {
+    warn_of_all("rates.exempt", exempt, "no rate is limited", checks);
+}
+
 /// A limit, and for whom it does not hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Rule<'a> {
     /// The limit of a source.
     pub limit: Limit,
+    /// The number of requests that a source may make at once.
+    at_once: u64,
     /// Sources without a limit.
     pub exempt: &'a ExemptNetworks,
 }
@@ -122,10 +152,22 @@ impl<'a> Rule<'a> {
         exempt: &'a ExemptNetworks,
     ) -> Option<Self> {
         let per_second = per_second.non_zero_u32()?.get();
+        let burst_seconds = burst_seconds.as_u32();
         Some(Self {
-            limit: Limit::new(per_second, burst_seconds.as_u32()),
+            limit: Limit::new(per_second, burst_seconds),
+            at_once: u64::from(per_second) * u64::from(burst_seconds),
             exempt,
         })
+    }
+
+    /// The number of requests that this machine may make at once, if it is not exempt.
+    fn at_once_from_here(&self) -> Option<u64> {
+        let here = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ];
+        let is_exempt = |source: &IpAddr| self.exempt.iter().any(|range| range.contains(*source));
+        (!here.iter().all(is_exempt)).then_some(self.at_once)
     }
 
     /// Whether a request from `source` is within the limit of `limiter`; it then counts. See

@@ -49,7 +49,7 @@ pub enum LogLevel {
     Info,
     /// Also details for troubleshooting.
     Debug,
-    /// Also individual requests.
+    /// The same. Individual requests are not logged: metrics count them.
     Trace,
 }
 

@@ -46,6 +46,38 @@ fn each_kind_is_recognized_and_counted() {
 }
 
 #[test]
+fn a_list_of_mistakes_is_recognized_all_the_same() {
+    for line in [
+        "10.0.0.0/33",
+        "10.0.0.256",
+        "10.0.0/24",
+        "10.0.0.9-10.0.0.1",
+        "Some name:10.0.0.1-10.0.0.999",
+        "000.000.000.256 - 000.000.001.000 , 100 , x",
+        "2001:db8::/129",
+        "::1::",
+    ] {
+        let report = report(line);
+        assert_eq!(report.kind, Some(ListKind::Bans), "{line}");
+        assert_eq!((report.entries, report.mistakes.len()), (0, 1), "{line}");
+    }
+    let torrents = report(&"1".repeat(39));
+    assert_eq!(torrents.kind, Some(ListKind::Torrents));
+    assert_eq!(torrents.mistakes.len(), 1);
+    for line in [
+        "-UT355W-",
+        "M7-9-2--",
+        "-XL see http://10.0.0.1/",
+        "1.2",
+        "%00%01",
+    ] {
+        let report = report(line);
+        assert_eq!(report.kind, Some(ListKind::Clients), "{line}");
+        assert_eq!(said(&report), [], "{line}");
+    }
+}
+
+#[test]
 fn a_kind_that_is_given_is_not_guessed() {
     let report = check_text("f", &b"-XL0012-\n10.0.0.0/8\n"[..], Some(ListKind::Bans));
     assert_eq!((report.kind, report.entries), (Some(ListKind::Bans), 1));

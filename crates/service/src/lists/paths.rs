@@ -34,10 +34,14 @@ pub(crate) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
         }
         let file = entry.path();
         // What a symbolic link leads to.
-        let metadata = fs::metadata(&file).map_err(|error| {
-            let text = format!("{}: {error}", entry.file_name().display());
-            io::Error::new(error.kind(), text)
-        })?;
+        let metadata = match fs::metadata(&file) {
+            Ok(metadata) => metadata,
+            Err(_) if is_gone(&file) => continue,
+            Err(error) => {
+                let text = format!("{}: {error}", entry.file_name().display());
+                return Err(io::Error::new(error.kind(), text));
+            }
+        };
         if metadata.is_file() {
             files.push(file);
         }
@@ -47,6 +51,12 @@ pub(crate) fn files(path: &Path) -> io::Result<Vec<PathBuf>> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// Whether nothing is there any more, not even a symbolic link: a file can be removed or
+/// renamed while its directory is read.
+pub(super) fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn is_left_out(name: &OsStr) -> bool {

@@ -73,9 +73,14 @@ impl Reader {
         };
         let files = paths::files(path).map_err(|error| failed(path, ParseError::Read(error)))?;
         for file in files {
-            self.read_file(&file, collector)
-                .map_err(|error| failed(&file, error))?;
-            self.files += 1;
+            match self.read_file(&file, collector) {
+                Ok(()) => self.files += 1,
+                // It was not configured, but found in its directory.
+                Err(ParseError::Read(_)) if file != path && paths::is_gone(&file) => {
+                    log::info!("{what} {}: it was removed meanwhile", file.display());
+                }
+                Err(error) => return Err(failed(&file, error)),
+            }
         }
         Ok(())
     }

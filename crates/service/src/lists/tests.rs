@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use aquatic_bittorrent::PeerId;
@@ -137,4 +138,42 @@ fn a_handle_knows_what_it_has() {
     assert_eq!(lists.facts().len(), 1);
     lists.bans.replace(Bans::default());
     assert!(lists.facts().is_empty());
+}
+
+/// Removes the file at `path` when it gets its first line.
+struct Removing {
+    path: PathBuf,
+    lines: Vec<Vec<u8>>,
+}
+
+impl Collector for Removing {
+    fn line(&mut self, line: &[u8]) -> Result<(), String> {
+        let _ = fs::remove_file(&self.path);
+        self.lines.push(line.to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_file_that_is_removed_while_its_directory_is_read_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["a", "b", "c"] {
+        fs::write(at(name), name).unwrap();
+    }
+    let mut removing = Removing {
+        path: at("b"),
+        lines: Vec::new(),
+    };
+    let mut reader = Reader::new("list", None);
+    let read = reader.read("key", directory.path(), &mut removing);
+    read.unwrap();
+    assert_eq!(removing.lines, [b"a", b"c"]);
+    assert_eq!(reader.finish(()).files, 2);
+    // One that is configured has to be there, and a link has to lead somewhere.
+    let mut reader = Reader::new("list", None);
+    assert!(reader.read("key", &at("b"), &mut removing).is_err());
+    std::os::unix::fs::symlink("nowhere", at("b")).unwrap();
+    removing.path = at("nothing");
+    assert!(reader.read("key", directory.path(), &mut removing).is_err());
 }

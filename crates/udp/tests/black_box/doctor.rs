@@ -325,3 +325,15 @@ fn the_machine_has_no_ipv6() {
         assert_eq!(found.code, Some(1), "{found:?}");
     });
 }
+
+#[test]
+fn a_limit_of_rates_is_said_and_nothing_is_wrong() {
+    let place = new_place().with(&[
+        ("rates.requests_per_second", "1"),
+        ("rates.burst_seconds", "1"),
+    ]);
+    let tracker = place.start();
+    let found = examine(&tracker.place, &[]);
+    // What was dropped is sent again, and answered then, or a warning says why not.
+    assert!(!found.wrong().contains("announce"), "{found:?}");
+}

@@ -8,6 +8,8 @@
 //! | `{aquatic}:<namespace>:ipv4`, `…:ipv6`, `…:webtorrent` | a stream for each kind of peer. Each entry has a batch in the field `b`; that of a heartbeat also has the name of the node in `n` |
 //! | `{aquatic}:<namespace>:ipv4:downloads`, … | a hash for each kind of peer: the number of downloads of each torrent, by its 20 bytes |
 //! | `{aquatic}:<namespace>:connection-id-key` | 16 bytes, with which UDP trackers make connection ids |
+//! | `{aquatic}:<namespace>:accounting` | a stream of records for other programs ([`RecordStream`]) |
+//! | `{aquatic}:<namespace>:accounting:<node>` | the number of the last record of a node in that stream; expires after a day |
 //!
 //! Each node with WebTorrent peers also receives offers and answers ([`signals`]) in its
 //! channel, `aquatic:<namespace>:<node>`.
@@ -75,6 +77,7 @@ mod nodes;
 mod position;
 mod publisher;
 mod reader;
+mod record_stream;
 mod refill;
 mod retry;
 mod send_queue;
@@ -89,6 +92,7 @@ use position::Ids;
 pub use position::Position;
 pub use publisher::Publisher;
 pub use reader::Reader;
+pub use record_stream::{Appended, Numbered, RecordStream};
 pub use signals::{SignalReceiver, SignalSender};
 pub use status::EngineStatus;
 pub use stream::EntryId;
@@ -283,6 +287,12 @@ impl EngineHandle {
         )
     }
 
+    /// A stream of records for other programs. It has a connection of its own, and works
+    /// until it is dropped, also after the link has ended.
+    pub fn record_stream(&self, name: &str) -> RecordStream {
+        RecordStream::new(self.0.settings.clone(), name)
+    }
+
     /// The position up to which everything was applied. A copy of the swarms that is made
     /// after this call can be continued from there. `None` if the link has ended and could
     /// not send all changes: then the next process has to send all peers of the copy.
@@ -355,6 +365,11 @@ impl Shared {
 }
 
 impl Stop {
+    fn set(&self) {
+        *lock(&self.is_stopped) = true;
+        self.changed.notify_all();
+    }
+
     fn is_stopped(&self) -> bool {
         *lock(&self.is_stopped)
     }
@@ -371,8 +386,7 @@ impl Stop {
 
 impl Drop for Stopper {
     fn drop(&mut self) {
-        *lock(&self.0.is_stopped) = true;
-        self.0.changed.notify_all();
+        self.0.set();
     }
 }
 

@@ -52,6 +52,10 @@ const PARTS: &[(&str, &str)] = &[
         "accounting-consumer",
         include_str!("man/parts/accounting-consumer"),
     ),
+    (
+        "accounting-stream-consumer",
+        include_str!("man/parts/accounting-stream-consumer"),
+    ),
     ("addresses", include_str!("man/parts/addresses")),
     ("behind-tls", include_str!("man/parts/behind-tls")),
     ("check", include_str!("man/parts/check")),

@@ -184,7 +184,8 @@ Transmission or another client. Clients with the same torrent then find each oth
             restoring: restoring.clone(),
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
-        let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
+        let (accounting, ledger) =
+            Accounting::start(&config.accounting, link.as_ref(), start.workers)?;
         let certificate = settings.tls.clone().map(tls::Handle::new);
         let certificate = certificate.transpose()?.map(Arc::new);
         let scheme = if certificate.is_some() {
@@ -304,12 +305,12 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.endpoint, &self.state.swarms, self.link.as_ref())
+        let link = self.link.as_ref();
+        tracker::status(&self.endpoint, &self.state.swarms, link, &self.accounting)
     }
 
     fn degraded(&self) -> Option<String> {
-        let link = self.link.as_ref().and_then(Link::error);
-        link.or_else(|| self.accounting.error())
+        tracker::degraded(self.link.as_ref(), &self.accounting)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {

@@ -93,7 +93,9 @@ impl Settings {
             advice: Vec::new(),
         };
         check_config(&config.cluster.engine, &mut checks);
-        config.accounting.check(&config.keys, &mut checks);
+        config
+            .accounting
+            .check(&config.keys, &config.cluster.engine, &mut checks);
         config.scrape_exports.check(&mut checks);
         let full_scrapes = &config.protocol.full_scrape_from;
         if let Some(all) = full_scrapes.iter().find(|range| range.prefix_length() == 0) {

@@ -1,13 +1,16 @@
-//! Accounting: the announces of clients with keys, as JSON lines in a file, from which the
-//! site of a private tracker computes the ratios of its users.
+//! Accounting: the announces of clients with keys, as JSON lines in a file or entries of a
+//! stream of the cluster's engine, from which the site of a private tracker computes the
+//! ratios of its users.
 //!
 //! Workers put a [`Record`] into a bounded queue, which never blocks: what does not fit is
 //! counted and lost. A thread of its own writes them, so that neither a full disk nor one
-//! that hangs delays a reply. While the file cannot be written, that thread keeps what it
-//! has and tries again.
+//! that hangs, nor an engine that is away, delays a reply. While they cannot be written, that
+//! thread keeps what it has and tries again.
 //!
 //! * `record`: announces, and their form as JSON.
 //! * `file`: the file, and how it is rotated.
+//! * `stream`: the stream.
+//! * `destination`: either of them.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -23,10 +26,14 @@ use aquatic_service::config::{AccountingConfig, Diagnostic};
 use aquatic_service::metrics::{Counter, Metric, Metrics};
 use aquatic_service::workers::{Context, Workers};
 
+use crate::cluster::Link;
+
+mod destination;
 mod file;
 mod record;
+mod stream;
 
-use file::AccountingFile;
+use destination::{Destination, Failure};
 pub use record::{LabelText, Record, Traffic};
 
 /// The configuration key of the file.
@@ -39,20 +46,18 @@ const QUEUE: usize = 0x1_0000;
 /// would be a system call.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long it waits after an error before it tries again.
-const RETRY: Duration = Duration::from_secs(1);
-
 /// Minimum time between two messages about the same error.
 const REPEAT_ERROR: Duration = Duration::from_secs(60);
 
 /// How long a stopping process waits for the last records to be written: less than it
-/// waits for its threads.
-const STOP_PATIENCE: Duration = Duration::from_secs(8);
+/// waits for its threads, by the time that an engine that hangs may delay the beginning.
+const STOP_PATIENCE: Duration = Duration::from_secs(7);
 
 /// Maximum length of the text that is written at a time.
 const CHUNK: usize = 0x1_0000;
 
 /// The records of a tracker that keeps accounts.
+#[derive(Default)]
 pub struct Accounting {
     shared: Arc<Shared>,
 }
@@ -67,23 +72,29 @@ pub struct Ledger {
 #[derive(Default)]
 struct Shared {
     config: Mutex<AccountingConfig>,
-    /// Set by a reload: the file is closed and opened again.
+    /// Set by a reload: limits are taken over, and the file is closed and opened again.
     reopen: AtomicBool,
     written: Counter,
     dropped: Counter,
-    /// Why the file cannot be written at present.
+    /// Why nothing can be written at present.
     error: Mutex<Option<String>>,
 }
 
 const RECORDS: Metric = Metric::counter(
     "accounting_records_total",
-    "Announces of clients with keys, by whether they were written to the file of accounting \
-     (written), or lost because it could not be written in time (dropped); 0 without accounting",
+    "Announces of clients with keys, by whether they were written to the file or stream of \
+     accounting (written), or lost because it could not be written in time (dropped); 0 without \
+     accounting",
 )
 .labelled(&["result"]);
+const FAILING: Metric = Metric::gauge(
+    "accounting_failing",
+    "1 while announces of clients with keys cannot be written to the file or stream of \
+     accounting and wait, 0 otherwise",
+);
 
 /// The metrics of accounting.
-pub const METRICS: &[Metric] = &[RECORDS];
+pub const METRICS: &[Metric] = &[RECORDS, FAILING];
 
 /// The file, if there is one, with its configuration key.
 pub fn written_file(config: &AccountingConfig) -> Option<(&'static str, PathBuf)> {
@@ -119,14 +130,16 @@ pub fn check(
 }
 
 impl Accounting {
-    /// Starts the thread that writes, if the configuration names a file. The thread ends when
-    /// all clones of the [`Ledger`] were dropped.
+    /// Starts the thread that writes, if the configuration names a file or asks for a stream,
+    /// for which `link` has the engine. The thread ends when all clones of the [`Ledger`] were
+    /// dropped.
     ///
     /// # Errors
     ///
     /// When the file cannot be appended to, or the system allows no further thread.
     pub fn start(
         config: &AccountingConfig,
+        link: Option<&Link>,
         workers: &mut Workers,
     ) -> anyhow::Result<(Self, Option<Ledger>)> {
         let shared = Arc::new(Shared::default());
@@ -134,20 +147,17 @@ impl Accounting {
         let accounting = Self {
             shared: shared.clone(),
         };
-        if config.file().is_none() {
+        let Some(destination) = Destination::new(config, link) else {
             return Ok((accounting, None));
-        }
+        };
         check(config, &Path::to_owned)?;
         let (sender, receiver) = sync_channel(QUEUE);
-        let writer = Writer::new(receiver, shared.clone());
-        workers.spawn_background(
-            "accounting",
-            || {},
-            move |context| {
-                writer.run(&context);
-                Ok(())
-            },
-        )?;
+        let stop = destination.stopper();
+        let writer = Writer::new(destination, receiver, shared.clone());
+        workers.spawn_background("accounting", stop, move |context| {
+            writer.run(&context);
+            Ok(())
+        })?;
         Ok((accounting, Some(Ledger { sender, shared })))
     }
 
@@ -157,15 +167,22 @@ impl Accounting {
         self.shared.reopen.store(true, Relaxed);
     }
 
-    /// Why the file cannot be written at present.
+    /// Why announces cannot be written at present.
     pub fn error(&self) -> Option<String> {
         self.shared.locked_error().clone()
+    }
+
+    /// Has this error.
+    #[cfg(test)]
+    pub(crate) fn set_error(&self, error: &str) {
+        *self.shared.locked_error() = Some(error.to_owned());
     }
 
     /// Adds the metrics.
     pub fn add_metrics(&self, metrics: &mut Metrics) {
         metrics.add(&RECORDS, &["written"], self.shared.written.value());
         metrics.add(&RECORDS, &["dropped"], self.shared.dropped.value());
+        metrics.add(&FAILING, &[], u64::from(self.error().is_some()));
     }
 }
 
@@ -196,7 +213,7 @@ impl Shared {
 struct Writer {
     receiver: Receiver<Record>,
     shared: Arc<Shared>,
-    file: AccountingFile,
+    destination: Destination,
     /// Lines that are to be written.
     text: Vec<u8>,
     /// The number of these lines.
@@ -211,21 +228,20 @@ struct Writer {
 enum Turn {
     /// It wrote a whole chunk, so there may be more.
     Busy,
-    /// Nothing is left for now.
+    /// Nothing is left for now, or it is not possible to write yet.
     Idle,
-    /// The file could not be written.
-    Failed,
+    /// It could not write, and should not try again before this time has passed.
+    Failed(Duration),
     /// Nothing is left, and there are no workers any more.
     Ended,
 }
 
 impl Writer {
-    fn new(receiver: Receiver<Record>, shared: Arc<Shared>) -> Self {
-        let file = AccountingFile::new(&shared.locked_config());
+    fn new(destination: Destination, receiver: Receiver<Record>, shared: Arc<Shared>) -> Self {
         Self {
             receiver,
             shared,
-            file,
+            destination,
             text: Vec::with_capacity(CHUNK),
             lines: 0,
             told: None,
@@ -235,20 +251,29 @@ impl Writer {
 
     fn run(mut self, context: &Context) {
         let mut end = None;
+        let mut paused_until = Instant::now();
         loop {
             let now = Instant::now();
             if context.is_stopping() {
+                if end.is_none() {
+                    self.destination.end_at(now + STOP_PATIENCE);
+                }
                 let end = *end.get_or_insert(now + STOP_PATIENCE);
                 if now >= end {
                     self.give_up();
                     return;
                 }
+            } else if now < paused_until {
+                thread::sleep(PAUSE);
+                continue;
             }
             match self.turn(now) {
                 Turn::Busy => {}
                 Turn::Idle => thread::sleep(PAUSE),
-                Turn::Failed if end.is_some() => thread::sleep(PAUSE),
-                Turn::Failed => thread::sleep(RETRY),
+                Turn::Failed(pause) => {
+                    paused_until = Instant::now() + pause;
+                    thread::sleep(PAUSE);
+                }
                 Turn::Ended => return,
             }
         }
@@ -258,7 +283,7 @@ impl Writer {
     fn turn(&mut self, now: Instant) -> Turn {
         if self.shared.reopen.swap(false, Relaxed) {
             let config = self.shared.locked_config().clone();
-            self.file.reconfigure(&config);
+            self.destination.reconfigure(&config);
         }
         let mut is_ended = false;
         let is_full = loop {
@@ -267,7 +292,7 @@ impl Writer {
             }
             match self.receiver.try_recv() {
                 Ok(record) => {
-                    record.write(&mut self.text);
+                    record.write(self.destination.next_number(), &mut self.text);
                     self.lines += 1;
                 }
                 Err(TryRecvError::Empty) => break false,
@@ -277,25 +302,32 @@ impl Writer {
                 }
             }
         };
-        let written = match self.file.write(&self.text, now) {
-            Ok(()) if is_ended => self.file.sync(),
-            result => result,
-        };
-        match written {
-            Ok(()) => {
-                self.succeeded();
-                self.tell_of_drops(now);
-                match (is_full, is_ended) {
-                    (true, _) => Turn::Busy,
-                    (false, true) => Turn::Ended,
-                    (false, false) => Turn::Idle,
-                }
-            }
-            Err(error) => {
-                self.failed(&error, now);
-                Turn::Failed
+        match self.write(is_ended, now) {
+            Ok(false) => Turn::Idle,
+            Ok(true) => match (is_full, is_ended) {
+                (true, _) => Turn::Busy,
+                (false, true) => Turn::Ended,
+                (false, false) => Turn::Idle,
+            },
+            Err(failure) => {
+                let pause = failure.pause;
+                self.failed(failure, now);
+                Turn::Failed(pause)
             }
         }
+    }
+
+    /// Writes the lines; returns whether that was possible.
+    fn write(&mut self, is_ended: bool, now: Instant) -> Result<bool, Failure> {
+        if !self.destination.write(&self.text, now)? {
+            return Ok(false);
+        }
+        self.succeeded();
+        self.tell_of_drops(now);
+        if is_ended {
+            self.destination.sync()?;
+        }
+        Ok(true)
     }
 
     fn succeeded(&mut self) {
@@ -304,13 +336,12 @@ impl Writer {
         self.lines = 0;
         let mut error = self.shared.locked_error();
         if error.take().is_some() {
-            log::info!("accounting: the file can be written again");
+            log::info!("accounting: {} again", self.destination.works());
         }
     }
 
-    fn failed(&mut self, error: &io::Error, now: Instant) {
-        let path = self.file.path().display();
-        let text = format!("cannot write the accounting file {path}: {error}");
+    fn failed(&mut self, failure: Failure, now: Instant) {
+        let text = failure.text;
         if self.may_tell(now) {
             log::error!("{text}; announces wait to be written, and are lost if it takes long");
         }
@@ -322,7 +353,7 @@ impl Writer {
         let lost = dropped - self.dropped_before;
         if lost > 0 && self.may_tell(now) {
             self.dropped_before = dropped;
-            log::error!(lost; "accounting: announces were lost, because the file was not written in time");
+            log::error!(lost; "accounting: announces were lost, because they were not written in time");
         }
     }
 

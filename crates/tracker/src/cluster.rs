@@ -17,7 +17,9 @@ mod members;
 #[cfg(test)]
 mod model;
 
+pub(crate) use engine::RecordStream;
 pub use engine::{check_config, check_files, destination};
+pub(crate) use link::RecordStreamError;
 pub use link::{Link, Membership, WebTorrent, note};
 pub(crate) use link_metrics::LAG;
 pub use link_metrics::{CLUSTER_METRICS, SIGNAL_METRICS};

@@ -6,7 +6,7 @@
 //! * [`RejectReason`]: why a request is not served, in metrics and in words.
 //! * [`RequestKind`], [`Outcome`], [`RequestCounters`]: kinds, outcomes and counts of
 //!   requests.
-//! * [`keys`]: keys of clients. [`accounting`]: their announces, in a file.
+//! * [`keys`]: keys of clients. [`accounting`]: their announces, in a file or a stream.
 //! * [`Housekeeping`]: removes expired peers and forbidden torrents, in small steps.
 //! * [`ScrapeExport`]: a file with the counts of all torrents.
 //! * [`snapshot`]: what is kept over a restart. [`Restoring`]: while it is restored.
@@ -15,7 +15,7 @@
 //! * [`PLOTS`], [`OverviewParts`]: what the status page shows. [`Endpoint`]: announce URLs.
 //!   [`LargestTorrents`]: the torrents with the most peers.
 //! * [`FrontPage`]: the page for people of trackers over HTTP and WebSocket.
-//! * [`status()`]: the line of `systemctl status`.
+//! * [`status()`], [`degraded()`]: the line of `systemctl status`, and what does not work.
 
 #![forbid(unsafe_code)]
 
@@ -52,5 +52,5 @@ pub use requests::{
 pub use restoring::Restoring;
 pub use scrape_export::{SCRAPE_EXPORT_METRICS, ScrapeExport, export_torrents};
 pub use state::{State, random};
-pub use status::status;
+pub use status::{degraded, status};
 pub use totals::{SWARM_METRICS, add_swarm_metrics};

@@ -187,7 +187,8 @@ Transmission or another client. Clients with the same torrent then find each oth
         };
         let link = Link::start(membership, &state, clock.clone(), start.workers)?;
 
-        let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
+        let (accounting, ledger) =
+            Accounting::start(&config.accounting, link.as_ref(), start.workers)?;
         let addresses = sockets.iter().flatten().map(|bound| bound.address);
         let endpoint = Endpoint::new("udp", "", addresses, sockets.len());
         log::info!("{endpoint}");
@@ -283,12 +284,12 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn status(&self) -> String {
-        tracker::status(&self.endpoint, &self.state.swarms, self.link.as_ref())
+        let link = self.link.as_ref();
+        tracker::status(&self.endpoint, &self.state.swarms, link, &self.accounting)
     }
 
     fn degraded(&self) -> Option<String> {
-        let link = self.link.as_ref().and_then(Link::error);
-        link.or_else(|| self.accounting.error())
+        tracker::degraded(self.link.as_ref(), &self.accounting)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {

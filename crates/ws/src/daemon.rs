@@ -184,7 +184,8 @@ impl Daemon for WsDaemon {
         let torrents = snapshot.torrents;
         let restoring = snapshot::restore(torrents, &state, |state| &state.shared.swarms)?;
         let cluster = Cluster::start(&shared, &state, &clock, start.workers)?;
-        let (accounting, ledger) = Accounting::start(&config.accounting, start.workers)?;
+        let linked = cluster.as_ref().map(|it| &it.link);
+        let (accounting, ledger) = Accounting::start(&config.accounting, linked, start.workers)?;
         let certificate = settings.tls.clone().map(tls::Handle::new);
         let certificate = certificate.transpose()?.map(Arc::new);
         let scheme = if certificate.is_some() { "wss" } else { "ws" };
@@ -306,12 +307,17 @@ impl Daemon for WsDaemon {
 
     fn status(&self) -> String {
         let link = self.cluster.as_ref().map(|it| &it.link);
-        tracker::status(&self.endpoint, &self.state.shared.swarms, link)
+        tracker::status(
+            &self.endpoint,
+            &self.state.shared.swarms,
+            link,
+            &self.accounting,
+        )
     }
 
     fn degraded(&self) -> Option<String> {
-        let link = self.cluster.as_ref().and_then(|it| it.link.error());
-        link.or_else(|| self.accounting.error())
+        let link = self.cluster.as_ref().map(|it| &it.link);
+        tracker::degraded(link, &self.accounting)
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {

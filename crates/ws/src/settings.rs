@@ -94,7 +94,9 @@ impl Settings {
             snapshot: config.snapshot.settings(NAME),
             advice: Vec::new(),
         };
-        config.accounting.check(&config.keys, &mut checks);
+        config
+            .accounting
+            .check(&config.keys, &config.cluster, &mut checks);
         process.check(&mut checks);
         config.scrape_exports.check(&mut checks);
         let front_page = FrontPage::new(

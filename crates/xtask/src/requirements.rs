@@ -106,6 +106,11 @@ pub(crate) const PACKAGES: &[Package] = &[
         purpose: "the BitTorrent client in qBittorrent and Deluge",
     },
     Package {
+        name: "python3-redis",
+        requirements: &[PythonModule("redis")],
+        purpose: "reads announces from the engine, as the manual describes it",
+    },
+    Package {
         name: "redis-sentinel",
         requirements: &[Program("redis-sentinel")],
         purpose: "says which of several engines is the primary",

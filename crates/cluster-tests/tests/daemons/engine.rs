@@ -1,6 +1,7 @@
 //! Daemons that keep one swarm through Redis.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::fs;
+use std::io::{BufRead, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
@@ -30,6 +31,8 @@ impl Engine {
             return None;
         }
         let socket = site.runtime().join("engine.sock");
+        // One that was killed has left it.
+        let _ = fs::remove_file(&socket);
         let mut command = Command::new(tools::find(PROGRAM).expect("it is there"));
         command.args(["--port", "0", "--save", ""]);
         command.arg("--dir").arg(site.runtime());
@@ -44,18 +47,47 @@ impl Engine {
         format!("\"redis+unix://{}\"", self.socket.display())
     }
 
-    /// The value of a key, empty if there is none (RESP2).
+    /// The value of a key, empty if there is none.
     fn get(&self, key: &str) -> Vec<u8> {
+        self.ask(&["GET", key]).pop().unwrap_or_default()
+    }
+
+    /// The values in the reply to a command, whatever is nested in it, without nulls. An
+    /// error is its text.
+    pub(crate) fn ask(&self, command: &[&str]) -> Vec<Vec<u8>> {
         let mut stream = UnixStream::connect(&self.socket).expect("a connection");
-        let request = format!("*2\r\n$3\r\nGET\r\n${}\r\n{key}\r\n", key.len());
+        let mut request = format!("*{}\r\n", command.len());
+        for word in command {
+            request += &format!("${}\r\n{word}\r\n", word.len());
+        }
         stream.write_all(request.as_bytes()).expect("sent");
-        let mut reply = BufReader::new(stream);
-        let mut head = String::new();
-        reply.read_line(&mut head).expect("a reply");
-        let length = head.trim_start_matches('$').trim().parse().unwrap_or(0);
-        let mut value = vec![0; length];
-        reply.read_exact(&mut value).expect("a value");
-        value
+        let mut values = Vec::new();
+        read_reply(&mut BufReader::new(stream), &mut values);
+        values
+    }
+}
+
+/// Reads a reply (RESP2).
+fn read_reply(input: &mut impl BufRead, values: &mut Vec<Vec<u8>>) {
+    let mut line = String::new();
+    input.read_line(&mut line).expect("a reply");
+    let (kind, rest) = line.trim_end().split_at(1);
+    match kind {
+        "*" => {
+            for _ in 0..rest.parse().unwrap_or(0) {
+                read_reply(input, values);
+            }
+        }
+        "$" => {
+            let Ok(length) = rest.parse::<usize>() else {
+                return;
+            };
+            let mut value = vec![0; length + 2];
+            input.read_exact(&mut value).expect("a value");
+            value.truncate(length);
+            values.push(value);
+        }
+        _ => values.push(rest.as_bytes().to_vec()),
     }
 }
 
@@ -215,7 +247,7 @@ fn what_an_operator_has_to_mend_ends_the_start() {
     let file = wrong("cluster.password_file", "\"/nonexistent\"");
     refused(&file, "cluster.password_file", "/nonexistent");
     let empty = site.runtime().join("empty");
-    std::fs::write(&empty, "\n").expect("a file");
+    fs::write(&empty, "\n").expect("a file");
     let empty = format!("\"{}\"", empty.display());
     let file = wrong("cluster.password_file", &empty);
     refused(&file, "cluster.password_file", "empty");

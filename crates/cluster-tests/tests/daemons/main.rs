@@ -1,5 +1,6 @@
 //! Black-box tests of linked daemons that are started by hand, without a service manager.
 
+mod accounting;
 mod client;
 mod engine;
 mod failover;

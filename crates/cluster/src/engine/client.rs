@@ -118,7 +118,12 @@ impl Client {
 
     /// Allows what is sent and received from now on to take two seconds in total.
     pub(super) fn renew_deadline(&mut self) {
-        self.stream.socket_mut().deadline = Instant::now() + DEADLINE;
+        self.set_deadline(Instant::now() + DEADLINE);
+    }
+
+    /// Lets what is sent and received from now on end at this time.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.stream.socket_mut().deadline = deadline;
     }
 
     /// Sends a command and waits for its reply.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, FromRedisValue as _, Value, cmd};
 
@@ -141,6 +141,11 @@ impl Engine {
     /// total.
     pub(super) fn renew_deadline(&mut self) {
         self.client.renew_deadline();
+    }
+
+    /// Lets what is sent and received after the link was stopped end at this time.
+    pub(super) fn set_deadline(&mut self, deadline: Instant) {
+        self.client.set_deadline(deadline);
     }
 
     /// After the link was stopped, the last deadline holds for everything.

@@ -87,7 +87,7 @@ fn good_reply(command: &str) -> &'static str {
         "XINFO" => "-ERR no such key\r\n",
         "XADD" => "$3\r\n5-1\r\n",
         "HSCAN" => "*2\r\n$1\r\n0\r\n*0\r\n",
-        "GET" => "$16\r\n0123456789abcdef\r\n",
+        "GET" => "$16\r\n0123456789012345\r\n",
         "SET" | "WATCH" | "UNWATCH" => "+OK\r\n",
         "HMGET" => "*1\r\n$-1\r\n",
         "PUBLISH" => ":1\r\n",

@@ -8,6 +8,7 @@ mod fake;
 mod hostile;
 mod lost;
 mod node;
+mod records;
 mod server;
 
 use std::process::Command;

@@ -15,8 +15,8 @@ const MODE: u32 = 0o640;
 /// Time after which what was written is on the disk: as much is lost if the machine fails.
 const SYNC_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often it is checked that the path still leads to the file.
-const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Maximum number of attempts to write lines to a file that is removed meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// Maximum number of files that are rotated in the same second.
 const MAX_SAME_SECOND: u32 = 100;
@@ -43,7 +43,6 @@ struct Open {
     /// Device and inode.
     identity: (u64, u64),
     synced: Instant,
-    checked: Instant,
     is_dirty: bool,
     /// Whether something may be behind the last whole line.
     is_torn: bool,
@@ -78,10 +77,27 @@ impl AccountingFile {
     /// Appends whole lines: all of them or, on an error, none. Also syncs and reopens the
     /// file if that is due.
     pub(super) fn write(&mut self, lines: &[u8], now: Instant) -> io::Result<()> {
-        self.forget_if_moved(now);
+        self.forget_if_moved();
         if lines.is_empty() {
             return self.sync_if_due(now);
         }
+        for _ in 0..ATTEMPTS {
+            self.append(lines, now)?;
+            // Nobody finds what is in a file without a name, which was removed, perhaps with
+            // its directory, since it was looked for.
+            if !self.is_removed() {
+                // The lines are written, so an error here is none of theirs.
+                if let Err(error) = self.sync_if_due(now) {
+                    log::warn!("accounting: cannot sync {}: {error}", self.path.display());
+                }
+                return Ok(());
+            }
+            self.open = None;
+        }
+        Err(io::Error::other("the file is removed again and again"))
+    }
+
+    fn append(&mut self, lines: &[u8], now: Instant) -> io::Result<()> {
         let length = self.open(now)?.length;
         if length > 0 && length + lines.len() as u64 > self.max_bytes {
             self.rotate()?;
@@ -92,7 +108,7 @@ impl AccountingFile {
             open.truncate();
             return Err(error);
         }
-        self.sync_if_due(now)
+        Ok(())
     }
 
     /// Has what was written on the disk.
@@ -118,19 +134,22 @@ impl AccountingFile {
         Ok(())
     }
 
-    /// Closes the file if another program has moved or removed it.
-    fn forget_if_moved(&mut self, now: Instant) {
-        let Some(open) = &mut self.open else {
+    /// Closes the file if another program has moved or removed it. This takes a microsecond,
+    /// at most once for each chunk of lines.
+    fn forget_if_moved(&mut self) {
+        let Some(open) = &self.open else {
             return;
         };
-        if now.saturating_duration_since(open.checked) < CHECK_INTERVAL {
-            return;
-        }
-        open.checked = now;
         let found = fs::metadata(&self.path).map(|it| (it.dev(), it.ino()));
         if found.ok() != Some(open.identity) {
             self.open = None;
         }
+    }
+
+    /// Whether the open file has no name any more.
+    fn is_removed(&self) -> bool {
+        let metadata = self.open.as_ref().and_then(|it| it.file.metadata().ok());
+        metadata.is_some_and(|it| it.nlink() == 0)
     }
 
     fn open(&mut self, now: Instant) -> io::Result<&mut Open> {
@@ -239,7 +258,6 @@ impl Open {
             length,
             identity: (metadata.dev(), metadata.ino()),
             synced: now,
-            checked: now,
             is_dirty: false,
             // A process that was killed may have written a part of a line.
             is_torn: last != *b"\n",
@@ -300,4 +318,29 @@ fn is_end_of_rotated(end: &[u8]) -> bool {
             b'0' => byte.is_ascii_digit(),
             form => byte == form,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_a_name_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("accounts");
+        let mut file = AccountingFile::new(&AccountingConfig {
+            path: path.clone(),
+            ..AccountingConfig::default()
+        });
+        let now = Instant::now();
+        file.write(b"1\n", now).unwrap();
+        assert!(!file.is_removed());
+        fs::remove_file(&path).unwrap();
+        // As if it had been removed after it was looked for.
+        file.append(b"2\n", now).unwrap();
+        assert!(file.is_removed());
+        file.write(b"3\n", now).unwrap();
+        assert!(!file.is_removed());
+        assert_eq!(fs::read(&path).unwrap(), b"3\n");
+    }
 }

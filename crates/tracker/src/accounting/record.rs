@@ -9,8 +9,8 @@ use aquatic_policy::keys::MAX_LABEL_BYTES;
 const VERSION: u32 = 1;
 
 /// More than the length of a line: the longest label, in which each byte may be escaped, and
-/// some 480 bytes for everything else.
-pub(super) const MAX_LINE_BYTES: usize = 2 * MAX_LABEL_BYTES + 512;
+/// some 540 bytes for everything else.
+pub(super) const MAX_LINE_BYTES: usize = 2 * MAX_LABEL_BYTES + 576;
 
 /// A served announce of a client with a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +42,15 @@ pub struct Traffic {
     pub downloaded: Option<u64>,
     /// Not downloaded yet.
     pub left: Option<u64>,
+}
+
+/// Distinguishes a record from all others, where one could be written twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Number {
+    /// Identifies the run of the process.
+    pub(super) run: u64,
+    /// The number of the record in that run, from 1 on.
+    pub(super) sequence: u64,
 }
 
 /// A label, without an allocation.
@@ -80,7 +89,7 @@ impl std::fmt::Debug for LabelText {
 
 impl Record {
     /// Appends the line.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, number: Option<Number>, out: &mut Vec<u8>) {
         let Self {
             epoch_seconds,
             label,
@@ -118,7 +127,12 @@ impl Record {
             };
             out.extend_from_slice(text.as_bytes());
         }
-        out.extend_from_slice(format!(",\"address\":\"{source}\"}}\n").as_bytes());
+        out.extend_from_slice(format!(",\"address\":\"{source}\"").as_bytes());
+        if let Some(Number { run, sequence }) = number {
+            let text = format!(",\"run\":\"{run:016x}\",\"sequence\":{sequence}");
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(b"}\n");
     }
 }
 
@@ -154,10 +168,18 @@ mod tests {
 
     use super::*;
 
+    const LONGEST: Number = Number {
+        run: u64::MAX,
+        sequence: u64::MAX,
+    };
+
     fn line(record: &Record) -> String {
         let mut out = Vec::new();
-        record.write(&mut out);
-        assert!(out.len() <= MAX_LINE_BYTES, "{}", out.len());
+        record.write(Some(LONGEST), &mut out);
+        let longest = out.len();
+        assert!(longest <= MAX_LINE_BYTES, "{longest}");
+        out.clear();
+        record.write(None, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -201,6 +223,24 @@ mod tests {
         assert!(
             text.ends_with("\"port\":null,\"address\":\"::1\"}\n"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn a_number_is_at_the_end() {
+        let mut out = Vec::new();
+        let number = Number {
+            run: 0xab,
+            sequence: 7,
+        };
+        record().write(Some(number), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let end = ",\"address\":\"192.0.2.1\",\"run\":\"00000000000000ab\",\"sequence\":7}\n";
+        assert!(text.ends_with(end), "{text}");
+        let without = line(&record());
+        assert_eq!(
+            text.strip_suffix(end),
+            without.strip_suffix(",\"address\":\"192.0.2.1\"}\n")
         );
     }
 

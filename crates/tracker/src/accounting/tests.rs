@@ -44,6 +44,7 @@ fn config(path: PathBuf) -> AccountingConfig {
         path,
         max_file_bytes: Bytes::of::<0x100_0000>(),
         max_files: Count::of::<3>(),
+        ..AccountingConfig::default()
     }
 }
 
@@ -61,7 +62,9 @@ fn rotating() -> Fixture {
 fn fixture() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let shared = Arc::new(Shared::default());
-    *shared.locked_config() = config(directory.path().join("accounts"));
+    let config = config(directory.path().join("accounts"));
+    let destination = Destination::new(&config, None).unwrap();
+    *shared.locked_config() = config;
     let (sender, receiver) = sync_channel(QUEUE);
     Fixture {
         directory,
@@ -69,7 +72,7 @@ fn fixture() -> Fixture {
             sender,
             shared: shared.clone(),
         }),
-        writer: Writer::new(receiver, shared),
+        writer: Writer::new(destination, receiver, shared),
         now: Instant::now(),
     }
 }
@@ -215,6 +218,34 @@ fn a_file_that_was_moved_or_removed_is_opened_again() {
     assert_eq!(numbers(&fixture.path()), [3]);
 }
 
+/// However quickly it happens: time does not pass.
+#[test]
+fn what_is_written_after_a_directory_was_removed_is_not_lost_with_it() {
+    let mut fixture = fixture();
+    let directory = fixture.directory.path().to_owned();
+    let mut next = 0;
+    for is_made_again in [true, false, true] {
+        fixture.add(next..next + 1);
+        let now = fixture.now;
+        assert_eq!(fixture.writer.turn(now), Turn::Idle);
+        assert_eq!(numbers(&fixture.path()), [next]);
+        fs::remove_dir_all(&directory).unwrap();
+        if is_made_again {
+            fs::create_dir(&directory).unwrap();
+        }
+        fixture.add(next + 1..next + 3);
+        if !is_made_again {
+            assert!(matches!(fixture.writer.turn(now), Turn::Failed(_)));
+            fs::create_dir(&directory).unwrap();
+        }
+        assert_eq!(fixture.writer.turn(now), Turn::Idle);
+        assert_eq!(numbers(&fixture.path()), [next + 1, next + 2]);
+        next += 3;
+        fs::remove_file(fixture.path()).unwrap();
+    }
+    assert_eq!(fixture.counts(), (9, 0));
+}
+
 #[test]
 fn a_torn_line_is_not_continued() {
     let mut fixture = fixture();
@@ -235,7 +266,7 @@ fn nothing_is_lost_while_the_file_cannot_be_written() {
     symlink(missing.join("accounts"), fixture.path()).unwrap();
     fixture.add(0..1_000);
     for _ in 0..100 {
-        assert_eq!(fixture.turn(), Turn::Failed);
+        assert!(matches!(fixture.turn(), Turn::Failed(_)));
     }
     assert_eq!(fixture.counts(), (0, 0));
     let error = fixture.writer.shared.locked_error().clone().unwrap();
@@ -254,7 +285,7 @@ fn what_is_no_file_is_an_error_and_does_not_block() {
     let mut fixture = fixture();
     fs::create_dir(fixture.path()).unwrap();
     fixture.add([1]);
-    assert_eq!(fixture.turn(), Turn::Failed);
+    assert!(matches!(fixture.turn(), Turn::Failed(_)));
     fs::remove_dir(fixture.path()).unwrap();
     assert_eq!(fixture.turn(), Turn::Idle);
     assert_eq!(numbers(&fixture.path()), [1]);
@@ -265,7 +296,7 @@ fn what_cannot_be_written_at_the_end_is_counted() {
     let mut fixture = fixture();
     fs::create_dir(fixture.path()).unwrap();
     fixture.add(0..1_000);
-    assert_eq!(fixture.turn(), Turn::Failed);
+    assert!(matches!(fixture.turn(), Turn::Failed(_)));
     fixture.writer.give_up();
     assert_eq!(fixture.counts(), (0, 1_000));
 }

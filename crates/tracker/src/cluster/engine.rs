@@ -3,10 +3,11 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use aquatic_cluster::engine::{
-    EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Place, Position, check,
-    check_authorities,
+    self, Appended, EngineError, EngineHandle, EngineLink, EngineSettings, EngineUrl, Numbered,
+    Place, Position, check, check_authorities,
 };
 use aquatic_cluster::{Kind, NodeId, SharedSwarms, SignalBatch, SignalOutbox};
 use aquatic_service::clock;
@@ -16,7 +17,7 @@ use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 use aquatic_service::{files, host_name};
 
-use super::link::{Membership, Shared, drop_once};
+use super::link::{Membership, RecordStreamError, Shared, drop_once};
 use super::link_metrics::{self, add_counts};
 
 /// Maximum size in bytes of a file with a password, and of one with certificates.
@@ -41,6 +42,9 @@ pub(super) struct Handle {
     hint: Option<String>,
     has_signals: bool,
 }
+
+/// A stream of numbered records in the engine, for other programs.
+pub(crate) struct RecordStream(engine::RecordStream);
 
 /// Checks what can be checked without a connection to the engine.
 pub fn check_config(config: &EngineConfig, checks: &mut Checks) {
@@ -292,6 +296,10 @@ impl Handle {
         )
     }
 
+    pub(super) fn record_stream(&self, name: &str) -> RecordStream {
+        RecordStream(self.link.record_stream(name))
+    }
+
     pub(super) fn status_text(&self) -> String {
         self.error().unwrap_or_else(|| self.link.status().text())
     }
@@ -325,6 +333,51 @@ impl Handle {
             link_metrics::add_signals(status.signals_sent(), status.signals_lost(), metrics);
         }
         add_counts(status.counts(), metrics);
+    }
+}
+
+impl RecordStream {
+    /// The number of this writer, which identifies this run of the process.
+    pub(crate) fn writer(&self) -> u64 {
+        self.0.writer()
+    }
+
+    /// Appends records, of which the first has the number `first`; returns whether they are
+    /// in the stream. While there is no connection, they are not. To be called with the same
+    /// records again, and perhaps more of them, until they are.
+    ///
+    /// # Errors
+    /// Why they cannot be appended at present.
+    pub(crate) fn append(
+        &mut self,
+        first: u64,
+        records: &[&[u8]],
+        max_records: u64,
+    ) -> Result<bool, RecordStreamError> {
+        let appended = self.0.append(Numbered { first, records }, max_records);
+        let error = match appended {
+            Ok(appended) => return Ok(appended == Appended::All),
+            Err(error) => error,
+        };
+        Err(RecordStreamError {
+            is_lasting: matches!(error, EngineError::Refused(_)),
+            text: match error {
+                EngineError::Full => "the engine's memory is full: raise its maxmemory, or lower \
+                                      accounting.max_stream_records"
+                    .to_owned(),
+                error => error.to_string(),
+            },
+        })
+    }
+
+    /// Lets all calls end at this time.
+    pub(crate) fn end_at(&mut self, end: Instant) {
+        self.0.end_at(end);
+    }
+
+    /// A function after which a call that is under way ends within two seconds.
+    pub(crate) fn stopper(&self) -> impl Fn() + Send + Sync + 'static {
+        drop_once(self.0.stopper())
     }
 }
 

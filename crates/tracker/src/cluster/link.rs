@@ -84,6 +84,15 @@ pub(super) struct Shared<S> {
     pub(super) outbox: Arc<Outbox>,
 }
 
+/// Why records cannot be appended to a stream at present.
+#[derive(Debug)]
+pub(crate) struct RecordStreamError {
+    /// In words.
+    pub(crate) text: String,
+    /// Whether an operator has to change something.
+    pub(crate) is_lasting: bool,
+}
+
 impl Link {
     /// Links the swarms of a daemon with those of others, on background threads; returns
     /// `None` if no link is configured, or the daemons of this machine have no directory to
@@ -168,6 +177,15 @@ impl Link {
     /// The outbox, into which workers put changes.
     pub fn outbox(&self) -> Arc<Outbox> {
         self.outbox.clone()
+    }
+
+    /// A stream of records with this name in the engine, which works until it is dropped, also
+    /// after the link was stopped; `None` without an engine.
+    pub(crate) fn record_stream(&self, name: &str) -> Option<engine::RecordStream> {
+        match &self.others {
+            Others::Local(_) => None,
+            Others::Engine(handle) => Some(handle.record_stream(name)),
+        }
     }
 
     /// Changes the maximum age of peers; others learn it from the next changes.

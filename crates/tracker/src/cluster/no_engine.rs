@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use aquatic_cluster::{SignalBatch, SignalOutbox};
 use aquatic_service::config::{Checks, Diagnostic, EngineConfig};
@@ -10,10 +11,13 @@ use aquatic_service::destination::Destination;
 use aquatic_service::metrics::Metrics;
 use aquatic_service::workers::Workers;
 
-use super::link::{Membership, Shared};
+use super::link::{Membership, RecordStreamError, Shared};
 
 /// Does not exist.
 pub(super) struct Handle(Infallible);
+
+/// Does not exist.
+pub(crate) struct RecordStream(Infallible);
 
 /// Rejects a URL, which this build does not support.
 pub fn check_config(config: &EngineConfig, checks: &mut Checks) {
@@ -52,6 +56,10 @@ impl Handle {
         match self.0 {}
     }
 
+    pub(super) fn record_stream(&self, _: &str) -> RecordStream {
+        match self.0 {}
+    }
+
     pub(super) fn status_text(&self) -> String {
         match self.0 {}
     }
@@ -70,5 +78,30 @@ impl Handle {
 
     pub(super) fn add_metrics(&self, _: &mut Metrics) {
         match self.0 {}
+    }
+}
+
+impl RecordStream {
+    pub(crate) fn writer(&self) -> u64 {
+        match self.0 {}
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        _: u64,
+        _: &[&[u8]],
+        _: u64,
+    ) -> Result<bool, RecordStreamError> {
+        match self.0 {}
+    }
+
+    pub(crate) fn end_at(&mut self, _: Instant) {
+        match self.0 {}
+    }
+
+    pub(crate) fn stopper(&self) -> impl Fn() + Send + Sync + use<> + 'static {
+        match self.0 {}
+        #[allow(unreachable_code, reason = "the type needs a value")]
+        || ()
     }
 }

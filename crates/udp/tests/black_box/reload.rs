@@ -90,6 +90,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ("keys.path", None),
         // It requires keys.
         ("accounting.path", None),
+        // It requires a cluster.
+        ("accounting.stream", None),
     ];
     let mut client = tracker.client();
     tracker.reload_each_key(NEED_RESTART, &values, || {

@@ -71,6 +71,8 @@ fn each_key_is_taken_over_or_needs_a_restart() {
         ("keys.path", None),
         // It requires keys.
         ("accounting.path", None),
+        // It requires a cluster.
+        ("accounting.stream", None),
     ];
     let mut client = Client::connect(tracker.ipv4(), false);
     client.upgrade();

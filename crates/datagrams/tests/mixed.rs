@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests may fail as tests do")]
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,7 +74,10 @@ fn serve(mut queue: XdpIo, socket: &UdpSocket, stop: &AtomicBool) {
         } else {
             TURN
         };
-        poll.poll(&mut events, Some(timeout)).unwrap();
+        match poll.poll(&mut events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result.unwrap(),
+        }
         for event in &events {
             ready[event.token().0] = true;
         }

@@ -20,7 +20,7 @@ const MAX_SEND_CALLS: usize = BATCH + 8;
 /// How long to wait when the device takes no more.
 const WAIT: Duration = Duration::from_millis(1);
 
-/// Maximum number of these waits for a batch.
+/// Maximum number of these waits for a batch, whatever they are for.
 const MAX_WAITS: usize = 10;
 
 /// Why a consumer cannot use a socket.
@@ -56,6 +56,8 @@ pub struct Queue {
     requests: Vec<Received>,
     /// Number of frames that the batch has taken, some of which are no requests.
     taken: usize,
+    /// How often the device was waited for since the last call of `receive`.
+    waits: usize,
     counts: Counts,
     socket: OwnedFd,
     _claim: Claim,
@@ -137,6 +139,7 @@ impl Queue {
             frames,
             requests: Vec::with_capacity(BATCH),
             taken: 0,
+            waits: 0,
             counts: Counts::default(),
             socket,
             _claim: claim,
@@ -150,6 +153,7 @@ impl Queue {
     #[inline]
     pub fn receive(&mut self) -> Batch {
         self.finish();
+        self.waits = 0;
         if self.frames.unsent() > 0 {
             self.flush();
         }
@@ -316,7 +320,6 @@ impl Queue {
     #[inline]
     fn flush(&mut self) -> usize {
         let mut dropped = 0;
-        let mut waits = 0;
         for _ in 0..MAX_SEND_CALLS {
             let unsent = self.frames.unsent();
             if unsent == 0 || !self.frames.transmit_needs_wakeup() {
@@ -330,12 +333,9 @@ impl Queue {
             match error.raw_os_error() {
                 Some(libc::EBUSY) if has_moved => dropped += usize::from(!self.is_zero_copy()),
                 Some(libc::EAGAIN | libc::ENOBUFS) if has_moved => {}
-                Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) if waits < MAX_WAITS => {
-                    waits += 1;
-                    self.wait();
-                }
+                Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) if self.wait() => {}
                 Some(libc::EINTR) => {}
-                // The interface is down or gone.
+                // It was waited for, or the interface is down or gone.
                 _ => break,
             }
         }
@@ -357,15 +357,23 @@ impl Queue {
                 return free;
             }
             self.flush();
-            self.wait();
+            if !self.wait() {
+                break;
+            }
         }
         self.frames.free()
     }
 
+    /// Waits for the device, and returns true, unless this was done often enough.
     #[cold]
-    fn wait(&mut self) {
+    fn wait(&mut self) -> bool {
+        if self.waits == MAX_WAITS {
+            return false;
+        }
+        self.waits += 1;
         self.counts.waits += 1;
         thread::sleep(WAIT);
+        true
     }
 
     /// What this consumer has counted.

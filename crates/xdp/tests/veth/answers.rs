@@ -262,6 +262,7 @@ fn down_and_up() {
         // No frame is left, and none becomes free.
         let next = queue.receive();
         assert_eq!((next.count, queue.counts().no_reply_frame), (0, 36));
+        assert_eq!(queue.counts().waits, 10);
         cable.server.ip("link set eth0 up");
         queue.receive();
         for _ in 0..64 {

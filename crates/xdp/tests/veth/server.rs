@@ -1,5 +1,6 @@
 //! A server that answers over AF_XDP, and beside it one with the kernel's sockets.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -143,7 +144,10 @@ pub(crate) fn serve(mut queue: Queue, is_stopping: &dyn Fn() -> bool) -> Counts 
     let mut has_more = true;
     while !is_stopping() {
         let timeout = if has_more { Duration::ZERO } else { TURN };
-        poll.poll(&mut events, Some(timeout)).unwrap();
+        match poll.poll(&mut events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            result => result.unwrap(),
+        }
         has_more |= !events.is_empty();
         if has_more {
             has_more = answer(&mut queue);

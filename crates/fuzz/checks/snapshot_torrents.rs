@@ -10,7 +10,7 @@ const LIFETIME_SECONDS: u16 = 1_800;
 
 /// Panics if an invariant does not hold.
 pub(crate) fn check(block: &[u8]) {
-    check_records::<6, 6, 4>(block);
+    check_records::<6, 6, 2>(block);
     check_records::<18, 18, 1>(block);
     check_records::<28, 20, 1>(block);
 }

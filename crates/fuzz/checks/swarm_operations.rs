@@ -12,14 +12,18 @@ use std::sync::{Arc, OnceLock};
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
 use aquatic_swarm::snapshot::{MIN_BLOCK_BYTES, SnapshotWalk, restore};
 use aquatic_swarm::{
-    Announce, Applied, HashKey, LimitReached, LockedShard, MAX_LIFETIME_SECONDS,
+    Announce, Applied, HashKey, LimitReached, MAX_LIFETIME_SECONDS, PLACES_PER_SHARD,
     PLACES_PER_TORRENT, Swarm, SwarmLimits, Sweep, Usage, WebSwarm,
 };
 
 #[path = "swarm_operations_contents.rs"]
 mod contents;
 
+#[path = "swarm_operations_groups.rs"]
+mod groups;
+
 use contents::Contents;
+use groups::Answer;
 
 /// Number of torrents: dozens of buckets of their shard's table.
 const TORRENTS: u16 = 600;
@@ -58,7 +62,7 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 pub(crate) fn check_ipv4(bytes: &[u8]) {
-    Pair::<6, 6, 4>::check(bytes);
+    Pair::<6, 6, 2>::check(bytes);
 }
 
 pub(crate) fn check_ipv6(bytes: &[u8]) {
@@ -179,7 +183,8 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
 
     fn operate(&mut self, input: &mut Input<'_>) {
         match input.byte() % 16 {
-            0..=6 => {
+            0 => self.announce_together(input),
+            1..=6 => {
                 let (torrent, peer) = (input.torrent(), input.peer());
                 let flags = input.byte();
                 let (event, wanted) = (input.event(), input.byte());
@@ -255,14 +260,26 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             lifetime_seconds: self.lifetime,
         };
         let mut locked = self.swarm.lock(&info_hash(torrent));
-        // This is optional.
-        if wanted.is_multiple_of(2) {
-            let mut group = [Some(locked)];
-            LockedShard::locate_all(&mut group);
-            let [one] = group;
-            locked = one.expect("it is still locked");
-        }
-        let announced = match (locked.announce(&announce, &mut self.random), expected) {
+        let answer = Answer::of(locked.announce(&announce, &mut self.random));
+        drop(locked);
+        self.compare_answer(torrent, peer, &announce, expected, answer);
+    }
+
+    fn compare_answer(
+        &self,
+        torrent: u16,
+        peer: u16,
+        announce: &Announce<S>,
+        expected: Result<Option<PeerChange>, LimitReached>,
+        answer: Result<Answer<S>, LimitReached>,
+    ) {
+        let Announce {
+            is_seeder,
+            event,
+            wanted,
+            ..
+        } = *announce;
+        let announced = match (answer, expected) {
             (Ok(announced), Ok(change)) => {
                 assert_eq!(announced.change, change);
                 announced
@@ -288,7 +305,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         assert_eq!(announced.seeders as usize, seeders);
         assert_eq!(announced.leechers as usize, all - seeders);
 
-        let sent: Vec<[u8; S]> = announced.peers.slices().concat();
+        let sent = announced.peers;
         let possible = if is_stopped {
             0
         } else if is_seeder {
@@ -536,7 +553,7 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
         Contents::of(&self.swarm, self.now).compare(self);
 
         // The memory is bounded, too.
-        let most = self.live() * PLACES_PER_TORRENT + 7 * self.swarm.shard_count();
+        let most = self.live() * PLACES_PER_TORRENT + PLACES_PER_SHARD * self.swarm.shard_count();
         assert!(self.swarm.places() <= most);
         let max = self
             .limits

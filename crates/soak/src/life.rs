@@ -9,7 +9,7 @@ use aquatic_service::access_list::{AccessList, Handle, InfoHashSet};
 use aquatic_service::config::{AccessListConfig, AccessListMode};
 use aquatic_service::lists::Lists;
 use aquatic_swarm::snapshot::{Restored, SnapshotWalk, restore};
-use aquatic_swarm::{PLACES_PER_TORRENT, Swarm, Swarms, SweepSchedule};
+use aquatic_swarm::{PLACES_PER_SHARD, PLACES_PER_TORRENT, Swarm, Swarms, SweepSchedule};
 use tempfile::TempDir;
 
 use crate::calendar::{Calendar, DAY};
@@ -207,6 +207,6 @@ pub fn load<const S: usize, const K: usize, const N: usize>(
 /// If they are.
 pub fn assert_small<const S: usize, const K: usize, const N: usize>(swarm: &Swarm<S, K, N>) {
     let torrents = swarm.totals().torrents;
-    let most = torrents * PLACES_PER_TORRENT + 7 * swarm.shard_count();
+    let most = torrents * PLACES_PER_TORRENT + PLACES_PER_SHARD * swarm.shard_count();
     assert!(swarm.places() <= most, "{} > {most}", swarm.places());
 }

@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 use aquatic_swarm::{
-    Announce, HashKey, Ipv4Swarm, LockedShard, SwarmLimits, Sweep, Usage, answer_in_rounds,
+    Announce, Foreseen, HashKey, Ipv4Swarm, LockedShard, SwarmLimits, Sweep, Usage,
+    answer_in_rounds,
 };
 use hashbrown::HashTable;
 
@@ -31,6 +32,9 @@ struct Scale {
     torrents: u32,
     peers: u32,
     peers_of_one_torrent: u32,
+    /// Torrents of medium size, and the peers of each.
+    medium_torrents: u32,
+    medium_peers: u32,
     /// Announces of a measurement.
     announces: usize,
     runs: usize,
@@ -43,6 +47,8 @@ const FULL: Scale = Scale {
     torrents: 1_000_000,
     peers: 2_000_000,
     peers_of_one_torrent: 1_000_000,
+    medium_torrents: 30_000,
+    medium_peers: 67,
     announces: 4_000_000,
     runs: 5,
     churn: 10_000_000,
@@ -55,6 +61,8 @@ const QUICK: Scale = Scale {
     torrents: 10_000,
     peers: 20_000,
     peers_of_one_torrent: 10_000,
+    medium_torrents: 300,
+    medium_peers: 67,
     announces: 100_000,
     runs: 1,
     churn: 100_000,
@@ -64,10 +72,19 @@ const QUICK: Scale = Scale {
 fn main() {
     let has = |name: &str| std::env::args().any(|argument| argument == name);
     let scale = if has("--quick") { QUICK } else { FULL };
-    announces(&scale);
-    if !has("--announces") {
+    let parts = ["--announces", "--medium", "--one-torrent", "--steady"];
+    let is_all = !parts.iter().any(|part| has(part));
+    if is_all || has("--announces") {
+        announces(&scale);
+    }
+    if is_all || has("--medium") {
+        medium_torrents(&scale);
+    }
+    if is_all || has("--one-torrent") {
         one_torrent(&scale);
         tables_of_positions(&scale);
+    }
+    if is_all || has("--steady") {
         for &level in scale.levels {
             steady_torrents(level, &scale);
         }
@@ -109,7 +126,19 @@ fn announces(scale: &Scale) {
         .collect();
     let mut single = Vec::new();
     let mut grouped = Vec::new();
+    let mut scraped = Vec::new();
+    let mut scraped_in_groups = Vec::new();
     for _ in 0..scale.runs {
+        scraped_in_groups.push(nanoseconds(requests.len(), || {
+            for group in requests.as_chunks::<GROUP>().0 {
+                black_box(swarm.scrape_all(group.map(|request| Some(request.info_hash))));
+            }
+        }));
+        scraped.push(nanoseconds(requests.len(), || {
+            for request in &requests {
+                black_box(swarm.lock(&request.info_hash).scrape());
+            }
+        }));
         single.push(nanoseconds(requests.len(), || {
             for request in &requests {
                 announce_one(&swarm, request, &mut random);
@@ -123,6 +152,46 @@ fn announces(scale: &Scale) {
     }
     report("one_by_one", &[median(&mut single)]);
     report("in_groups", &[median(&mut grouped)]);
+    report("scrapes", &[median(&mut scraped)]);
+    report("scrapes_in_groups", &[median(&mut scraped_in_groups)]);
+}
+
+/// Memory of torrents with some dozens of peers each, which arrive in turns, and announces in groups.
+fn medium_torrents(scale: &Scale) {
+    let peers = scale.medium_peers;
+    let empty = resident_bytes();
+    let swarm = swarm();
+    let mut random = fastrand::Rng::with_seed(6);
+    for peer in 0..peers {
+        for torrent in 0..scale.medium_torrents {
+            announce_one(&swarm, &Request::new(torrent, peer), &mut random);
+        }
+    }
+    let memory = resident_bytes().saturating_sub(empty);
+    let requests: Vec<Request> = (0..scale.announces / 4)
+        .map(|_| {
+            let (torrent, peer) = (random.u32(0..scale.medium_torrents), random.u32(0..peers));
+            Request::new(torrent, peer)
+        })
+        .collect();
+    let mut times = Vec::new();
+    for _ in 0..scale.runs {
+        times.push(nanoseconds(requests.len(), || {
+            for group in requests.as_chunks::<GROUP>().0 {
+                announce_group(&swarm, group, &mut random);
+            }
+        }));
+    }
+    report(
+        "medium",
+        &[
+            f64::from(scale.medium_torrents),
+            f64::from(peers),
+            memory as f64,
+            median(&mut times),
+        ],
+    );
+    while !Sweep::new().step(&swarm, 100_000, usize::MAX, |_| true) {}
 }
 
 /// Announces in one large torrent, new and after long churn.
@@ -136,7 +205,7 @@ fn one_torrent(scale: &Scale) {
         announce_one(&swarm, &Request::new(0, peer), &mut random);
         longest = longest.max(start.elapsed());
     }
-    let mut measure = |peers: &[u32]| {
+    let measure = |peers: &[u32], random: &mut fastrand::Rng| {
         let requests: Vec<Request> = (0..scale.announces / 4)
             .map(|_| Request::new(0, peers[random.usize(0..peers.len())]))
             .collect();
@@ -144,13 +213,25 @@ fn one_torrent(scale: &Scale) {
         for _ in 0..scale.runs {
             times.push(nanoseconds(requests.len(), || {
                 for request in &requests {
-                    announce_one(&swarm, request, &mut random);
+                    announce_one(&swarm, request, random);
                 }
             }));
         }
         median(&mut times)
     };
-    let new = measure(&peers);
+    let new = measure(&peers, &mut random);
+    let requests: Vec<Request> = (0..scale.announces / 4)
+        .map(|_| Request::new(0, random.u32(0..scale.peers_of_one_torrent)))
+        .collect();
+    let mut grouped = Vec::new();
+    for _ in 0..scale.runs {
+        grouped.push(nanoseconds(requests.len(), || {
+            for group in requests.as_chunks::<GROUP>().0 {
+                announce_group(&swarm, group, &mut random);
+            }
+        }));
+    }
+    report("one_torrent_in_groups", &[median(&mut grouped)]);
     let mut churn = fastrand::Rng::with_seed(3);
     for arriving in 0..scale.churn {
         let peer = &mut peers[churn.usize(0..scale.peers_of_one_torrent as usize)];
@@ -158,7 +239,7 @@ fn one_torrent(scale: &Scale) {
         *peer = scale.peers_of_one_torrent + arriving;
         announce_one(&swarm, &Request::new(0, *peer), &mut churn);
     }
-    let old = measure(&peers);
+    let old = measure(&peers, &mut random);
     report(
         "one_torrent",
         &[
@@ -299,7 +380,8 @@ fn swarm() -> Ipv4Swarm {
 
 fn announce_one(swarm: &Ipv4Swarm, request: &Request, random: &mut fastrand::Rng) {
     let mut torrent = swarm.lock(&request.info_hash);
-    answer(&mut torrent, request, random);
+    let announce = request.announce(AnnounceEvent::None);
+    answer(&mut torrent, &announce, Foreseen::default(), random);
 }
 
 fn leave(swarm: &Ipv4Swarm, request: &Request, random: &mut fastrand::Rng) {
@@ -309,22 +391,30 @@ fn leave(swarm: &Ipv4Swarm, request: &Request, random: &mut fastrand::Rng) {
 }
 
 fn announce_group(swarm: &Ipv4Swarm, group: &[Request; GROUP], random: &mut fastrand::Rng) {
-    let mut waiting = group.map(Some);
+    let announces = group.map(|request| (request.info_hash, request.announce(AnnounceEvent::None)));
+    let mut waiting = announces.each_ref().map(Some);
+    let mut foresight = random.fork();
     answer_in_rounds(
         &mut waiting,
-        |request| swarm.lock(&request.info_hash),
-        |request| swarm.try_lock(&request.info_hash),
-        |one, other| one.info_hash == other.info_hash,
-        |locked| LockedShard::locate_all(locked),
-        |_, request, torrent| answer(torrent, &request, random),
+        |(info_hash, _)| swarm.lock(info_hash),
+        |(info_hash, _)| swarm.try_lock(info_hash),
+        |(one, _), (other, _)| one == other,
+        |round| LockedShard::foresee_all(round, &mut foresight, |one| &one.1),
+        |_, (_, announce), torrent, foreseen| answer(torrent, announce, foreseen, random),
         || {},
     );
 }
 
 /// Announces, and copies what a reply would have.
-fn answer(torrent: &mut LockedShard<'_, 6, 6, 4>, request: &Request, random: &mut fastrand::Rng) {
-    let announce = request.announce(AnnounceEvent::None);
-    let announced = torrent.announce(&announce, random).unwrap();
+fn answer(
+    torrent: &mut LockedShard<'_, 6, 6, 2>,
+    announce: &Announce<6>,
+    foreseen: Foreseen,
+    random: &mut fastrand::Rng,
+) {
+    let announced = torrent
+        .announce_foreseen(announce, foreseen, random)
+        .unwrap();
     let mut reply = [0u8; 6 * WANTED];
     let mut rest = &mut reply[..];
     for peers in announced.peers.slices() {

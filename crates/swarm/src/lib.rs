@@ -51,13 +51,13 @@ use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH};
 
 pub use deadline::MAX_LIFETIME_SECONDS;
 pub use families::{Families, Swarms, WebSwarms};
-pub use group::answer_in_rounds;
+pub use group::{Round, answer_in_rounds};
 pub use hash_key::HashKey;
 pub use limits::{LimitReached, SwarmLimits, Usage};
 pub use selection::Selection;
 pub use shard::{Announce, Announced, Applied};
-pub use slot_index::PLACES_PER_TORRENT;
-pub use swarm::{LockedShard, Swarm};
+pub use slot_index::{PLACES_PER_SHARD, PLACES_PER_TORRENT};
+pub use swarm::{Foreseen, LockedShard, Swarm};
 pub use sweep::Sweep;
 pub use sweep_schedule::SweepSchedule;
 pub use torrent::Scraped;
@@ -66,8 +66,8 @@ pub use walk::TorrentWalk;
 
 /// Peers in the format of BEP 23: 4 bytes of address, 2 of port, big-endian.
 ///
-/// Four fit into the 64 bytes of a torrent.
-pub type Ipv4Swarm = Swarm<IPV4_PEER_LENGTH, IPV4_PEER_LENGTH, 4>;
+/// Two fit into the 48 bytes of a torrent.
+pub type Ipv4Swarm = Swarm<IPV4_PEER_LENGTH, IPV4_PEER_LENGTH, 2>;
 
 /// Peers in the format of BEP 7: 16 bytes of address, 2 of port, big-endian.
 pub type Ipv6Swarm = Swarm<IPV6_PEER_LENGTH, IPV6_PEER_LENGTH, 1>;

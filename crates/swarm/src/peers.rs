@@ -8,16 +8,18 @@
 mod indexed;
 mod many;
 
+use std::hint::black_box;
+
 use crate::deadline::{Epoch, Mark, Term};
 use crate::hash_key::HashKey;
-use indexed::Indexed;
+pub(crate) use indexed::Indexed;
 use many::Many;
 
-/// Maximum number of peers that are searched linearly.
-const MAX_UNINDEXED: usize = 64;
+/// Maximum number of peers that are searched linearly, and counted in a byte.
+const MAX_UNINDEXED: usize = u8::MAX as usize;
 
 /// A torrent that has shrunk to this number of peers drops its index.
-const MIN_INDEXED: usize = 32;
+const MIN_INDEXED: usize = MAX_UNINDEXED / 4 * 3;
 
 /// Peers of `S` bytes of which the first `K` are the key; `N` are stored in place.
 pub(crate) enum Peers<const S: usize, const K: usize, const N: usize> {
@@ -28,12 +30,14 @@ pub(crate) enum Peers<const S: usize, const K: usize, const N: usize> {
 
 /// Up to `N` peers, without an allocation.
 #[derive(Clone, Copy)]
+// Counts are at the end, as in `Many`: next to the info hash, mostly in the same cache line.
+#[repr(C)]
 pub(crate) struct Few<const S: usize, const N: usize> {
-    len: u8,
-    seeders: u8,
-    epoch: Epoch,
     records: [[u8; S]; N],
     marks: [Mark; N],
+    epoch: Epoch,
+    len: u8,
+    seeders: u8,
 }
 
 /// Read access to the peers.
@@ -86,6 +90,43 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         }
         let records = self.view().records;
         records.iter().position(|other| other[..K] == record[..K])
+    }
+
+    /// Does the same as [`find`](Self::find), which is needed only if the peer is not at
+    /// `candidate`.
+    #[inline]
+    pub(crate) fn find_after(
+        &self,
+        candidate: Option<usize>,
+        record: &[u8; S],
+        key: &HashKey,
+    ) -> Option<usize> {
+        if let Some(position) = candidate
+            && let Some(other) = self.view().records.get(position)
+            && other[..K] == record[..K]
+        {
+            return candidate;
+        }
+        self.find(record, key)
+    }
+
+    /// Reads what is not next to the counts, so that the processor has it in its caches.
+    #[inline]
+    pub(crate) fn look_at(&self) {
+        match self {
+            Self::Few(few) => black_box(few.records[0][0]),
+            Self::Many(many) => black_box(many.view().records[0][0]),
+            Self::Indexed(indexed) => black_box(indexed.view().seeders as u8),
+        };
+    }
+
+    /// The peers if there are so many that they have an index.
+    #[inline]
+    pub(crate) fn indexed(&self) -> Option<&Indexed<S, K>> {
+        match self {
+            Self::Indexed(indexed) => Some(indexed),
+            _ => None,
+        }
     }
 
     /// The expiry time of the peer at `position`, and whether it has been a seeder.
@@ -203,7 +244,7 @@ impl<const S: usize, const K: usize, const N: usize> Peers<S, K, N> {
         match self {
             // A torrent has far fewer than 2^32 peers.
             Self::Few(few) => few.seeders = seeders as u8,
-            Self::Many(many) => many.seeders = seeders as u32,
+            Self::Many(many) => many.seeders = seeders as u8,
             Self::Indexed(indexed) => indexed.seeders = seeders as u32,
         }
     }
@@ -284,7 +325,7 @@ impl<const S: usize, const N: usize> Few<S, N> {
 mod tests {
     use super::*;
 
-    type Peers6 = Peers<6, 6, 4>;
+    type Peers6 = Peers<6, 6, 2>;
 
     fn record(number: u32) -> [u8; 6] {
         let [a, b, c, d] = number.to_be_bytes();
@@ -306,8 +347,8 @@ mod tests {
     }
 
     #[test]
-    fn a_torrent_and_its_peers_fill_one_cache_line() {
-        assert_eq!(size_of::<Peers6>(), 40);
+    fn two_peers_take_no_more_than_pointers_to_more() {
+        assert_eq!(size_of::<Peers6>(), 24);
     }
 
     #[test]

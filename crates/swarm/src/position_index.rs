@@ -86,6 +86,16 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
             .map(|&position| position as usize)
     }
 
+    /// The position of the first entry whose tag is that of `record`: nearly always the one that
+    /// [`find`](Self::find) returns, if there is one.
+    #[inline]
+    pub(crate) fn candidate(&self, record: &[u8; S], key: &HashKey) -> Option<usize> {
+        let hash = key.hash::<K>(record);
+        let table = &self.tables[self.table_of(hash)];
+        let found = table.positions.find(hash, |_| true);
+        found.map(|&position| position as usize)
+    }
+
     /// Inserts `record`, which is not in the index yet.
     pub(crate) fn insert(
         &mut self,
@@ -140,8 +150,8 @@ impl<const S: usize, const K: usize> PositionIndex<S, K> {
         if let Ok(entry) = found {
             entry.remove();
         }
-        if positions.len() < positions.capacity() / 8 {
-            positions.shrink_to(positions.len() * 2, |&other| {
+        if positions.len() < positions.capacity() / 4 {
+            positions.shrink_to(positions.len() * 3 / 2, |&other| {
                 key.hash::<K>(&records[other as usize])
             });
         }

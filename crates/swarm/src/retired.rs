@@ -132,7 +132,7 @@ impl Retired {
 }
 
 impl Part {
-    const fn new() -> Self {
+    fn new() -> Self {
         Self {
             index: SlotIndex::new(),
             torrents: Vec::new(),

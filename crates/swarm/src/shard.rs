@@ -1,5 +1,7 @@
 //! A shard: some of the torrents, behind one lock.
 
+use std::hint::black_box;
+
 use aquatic_bittorrent::{AnnounceEvent, InfoHash, PeerChange};
 
 use crate::address_counts::AddressCounts;
@@ -7,7 +9,7 @@ use crate::deadline::Term;
 use crate::downloads::Downloads;
 use crate::hash_key::HashKey;
 use crate::limits::{CurrentLimits, LimitReached, Usage};
-use crate::peers::{Peers, View};
+use crate::peers::{Indexed, Peers, View};
 use crate::retired::{Retired, RetiredTorrent};
 use crate::selection::Selection;
 use crate::slot_index::{MAX_SLOTS, SlotIndex};
@@ -29,6 +31,29 @@ pub struct Announce<const S: usize> {
     /// For how many seconds the peer is kept, at most
     /// [`MAX_LIFETIME_SECONDS`](crate::MAX_LIFETIME_SECONDS).
     pub lifetime_seconds: u16,
+}
+
+impl<const S: usize> Announce<S> {
+    /// Reads what the answer will probably read, so that it is in the processor's caches by
+    /// then: the announcing peer, and those that `random` chooses.
+    #[inline]
+    pub(crate) fn look_at<const K: usize>(
+        &self,
+        peers: &Indexed<S, K>,
+        position: Option<usize>,
+        mut random: fastrand::Rng,
+    ) {
+        let View { records, seeders } = peers.view();
+        let own = position.unwrap_or(records.len());
+        peers.look_at(own);
+        let (is_seeder, wanted) = (self.is_seeder, self.wanted);
+        let selection = Selection::choose(records, seeders, own, is_seeder, wanted, &mut random);
+        for slice in selection.slices() {
+            for record in slice.iter().step_by(CACHE_LINE / S) {
+                black_box(record[0]);
+            }
+        }
+    }
 }
 
 /// The answer to an announce. The announcing peer is neither counted nor listed.
@@ -83,6 +108,18 @@ struct Stored {
     change: Option<PeerChange>,
 }
 
+/// What is known of an announce from an earlier lookup.
+#[derive(Clone, Copy)]
+pub(crate) struct Known {
+    /// The slot of its torrent, if that is there.
+    pub(crate) slot: Option<usize>,
+    /// The position at which its peer probably is.
+    pub(crate) position: Option<usize>,
+}
+
+/// Bytes that a processor reads from memory at once.
+const CACHE_LINE: usize = 64;
+
 /// What all shards of a swarm share.
 pub(crate) struct Rules<'a> {
     pub(crate) key: &'a HashKey,
@@ -126,7 +163,7 @@ pub(crate) const MAX_TORRENTS: usize = MAX_SLOTS;
 
 impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     /// An empty shard, whose peers are counted by address or not.
-    pub(crate) const fn new(counts_addresses: bool) -> Self {
+    pub(crate) fn new(counts_addresses: bool) -> Self {
         Self {
             index: SlotIndex::new(),
             torrents: Torrents::new(),
@@ -143,23 +180,16 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             .find(hash, |slot| self.torrents.at(slot).info_hash == *info_hash)
     }
 
+    /// Does the same as [`find`](Self::find), if it is rarely needed.
+    pub(crate) fn search(&self, info_hash: &InfoHash, hash: u64) -> Option<usize> {
+        let is_it = |slot: usize| self.torrents.at(slot).info_hash == *info_hash;
+        self.index.search(hash, is_it)
+    }
+
     /// The slot at which the torrent probably is.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<usize> {
         self.index.candidate(hash)
-    }
-
-    /// Does the same as [`find`](Self::find), after [`candidate`](Self::candidate).
-    #[inline]
-    pub(crate) fn find_after(
-        &self,
-        candidate: Option<usize>,
-        info_hash: &InfoHash,
-        hash: u64,
-    ) -> Option<usize> {
-        candidate
-            .filter(|slot| self.torrents.at(*slot).info_hash == *info_hash)
-            .or_else(|| self.find(info_hash, hash))
     }
 
     pub(crate) fn places(&self) -> usize {
@@ -170,8 +200,15 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
         &self.torrents
     }
 
-    pub(crate) fn scrape(&self, info_hash: &InfoHash, hash: u64, rules: &Rules<'_>) -> Scraped {
-        if let Some(slot) = self.find(info_hash, hash) {
+    /// The counts of a torrent, which is at `slot` if it has peers.
+    pub(crate) fn scrape(
+        &self,
+        slot: Option<usize>,
+        info_hash: &InfoHash,
+        hash: u64,
+        rules: &Rules<'_>,
+    ) -> Scraped {
+        if let Some(slot) = slot {
             return self.torrents.at(slot).scraped();
         }
         let retired = rules.retired.find(info_hash, hash);
@@ -184,7 +221,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     #[inline]
     pub(crate) fn announce(
         &mut self,
-        known: Option<usize>,
+        known: Known,
         info_hash: &InfoHash,
         hash: u64,
         announce: &Announce<S>,
@@ -197,7 +234,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
                 seeders,
                 leechers,
                 completed,
-            } = self.scrape(info_hash, hash, rules);
+            } = self.scrape(self.find(info_hash, hash), info_hash, hash, rules);
             return Ok(Announced {
                 seeders,
                 leechers,
@@ -248,7 +285,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     #[inline]
     pub(crate) fn apply(
         &mut self,
-        known: Option<usize>,
+        slot: Option<usize>,
         info_hash: &InfoHash,
         hash: u64,
         applied: &Applied<S>,
@@ -273,13 +310,17 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             // How long the other node has known the peer as a leecher is not known here.
             slack_seconds: u16::MAX,
         };
+        let known = Known {
+            slot,
+            position: None,
+        };
         self.store(known, info_hash, hash, peer, rules).map(drop)
     }
 
     /// Adds or refreshes a peer.
     fn store(
         &mut self,
-        known: Option<usize>,
+        known: Known,
         info_hash: &InfoHash,
         hash: u64,
         peer: NewPeer<S>,
@@ -293,8 +334,12 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             fresh_until,
             slack_seconds,
         } = peer;
-        let (slot, found) = match known {
-            Some(slot) => (slot, self.torrents.at(slot).peers.find(&record, rules.key)),
+        let (slot, found) = match known.slot {
+            Some(slot) => {
+                let peers = &self.torrents.at(slot).peers;
+                let found = peers.find_after(known.position, &record, rules.key);
+                (slot, found)
+            }
             None => (self.create(info_hash, hash, &record, rules)?, None),
         };
         let torrent = self.torrents.at_mut(slot);
@@ -328,7 +373,7 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             self.seeders = self.seeders + usize::from(is_seeder) - usize::from(was_seeder);
             torrent.peers.set_role(position, is_seeder, rules.key)
         } else {
-            if known.is_some() {
+            if known.slot.is_some() {
                 let max = rules.limits.max_peers_per_torrent();
                 if max.is_some_and(|max| torrent.peers.len() >= max.get() as usize) {
                     return Err(LimitReached::PeersPerTorrent);
@@ -362,13 +407,13 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
     /// version with the later expiry time is the newer one.
     pub(crate) fn restore(
         &mut self,
-        known: Option<usize>,
+        slot: Option<usize>,
         info_hash: &InfoHash,
         hash: u64,
         (record, is_seeder, term): ([u8; S], bool, Term),
         rules: &Rules<'_>,
     ) -> Result<usize, LimitReached> {
-        if let Some(slot) = known {
+        if let Some(slot) = slot {
             let peers = &mut self.torrents.at_mut(slot).peers;
             if let Some(position) = peers.find(&record, rules.key) {
                 let before = peers.term(position);
@@ -394,6 +439,10 @@ impl<const S: usize, const K: usize, const N: usize> Shard<S, K, N> {
             has_completed: false,
             fresh_until: u32::MAX,
             slack_seconds: 0,
+        };
+        let known = Known {
+            slot,
+            position: None,
         };
         let stored = self.store(known, info_hash, hash, peer, rules)?;
         Ok(stored.slot)

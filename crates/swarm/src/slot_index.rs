@@ -1,61 +1,118 @@
 //! Slots of the torrents of a shard, by hash.
 //!
-//! A lookup goes through groups of hashbrown's tags until one has an empty bucket. At least
-//! an eighth of all buckets are empty, and have been since the table was created or last
-//! rehashed: hashbrown counts tombstones, which removals leave, as occupied, and rehashes
-//! or grows the table before more buckets are used (the contract of its `capacity`). So a
-//! lookup in a table that has been in use for long is never longer than in a new one that
-//! is full.
-
-use hashbrown::HashTable;
+//! The table consists of [groups](Group) of 15 places. A hash has a home group; if that is
+//! full, its entry goes into the next group with a free place, and each full group in
+//! between counts that it was *passed*. A lookup ends at the first group that nobody has
+//! passed. A removal uncounts, so a lookup in a table that has been in use for long is as
+//! short as in a new one with the same entries.
+//!
+//! A table grows by a block of 16 groups or by an eighth, so that three quarters of its places
+//! are in use at any size. It is then filled anew in the order of slots, which have no gaps.
+//! Blocks stay where they are: growth leaves no holes behind that fit nothing else.
 
 /// Maximum number of slots, which are 16-bit numbers.
 pub(crate) const MAX_SLOTS: usize = 1 << 16;
 
-/// A table shrinks if it has more than this number of buckets per torrent.
-pub const PLACES_PER_TORRENT: usize = 4;
+/// A table shrinks if it has more than this number of places per torrent, and
+/// [`PLACES_PER_SHARD`] more.
+pub const PLACES_PER_TORRENT: usize = 2;
 
-/// Maps hashes to slots.
+/// Number of places of the smallest table that is not empty.
+pub const PLACES_PER_SHARD: usize = PLACES * BLOCK;
+
+/// Number of groups in a block.
+const BLOCK: usize = 16;
+
+/// Number of places in a group.
+const PLACES: usize = 15;
+
+/// The average number of entries in a group at which a table grows. With one more, twice as
+/// many groups would be full.
+const MAX_FILL: usize = 13;
+
+/// Where a group counts by how many entries it was passed.
+const PASSED: usize = PLACES;
+
+/// Maps hashes to slots, which have no gaps.
 pub(crate) struct SlotIndex {
-    slots: HashTable<u16>,
+    #[allow(
+        clippy::vec_box,
+        reason = "blocks do not move when there are more of them"
+    )]
+    blocks: Vec<Box<[Group; BLOCK]>>,
+    /// Number of entries, whose slots are the numbers below it.
+    len: usize,
+}
+
+/// Places for entries, in 48 bytes that are seldom in two cache lines: an allocation begins at
+/// a multiple of 16 bytes.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+struct Group {
+    /// The [tags](tag) of entries, 0 where a place is free. The last one is always 0.
+    tags: [u8; PLACES + 1],
+    /// The slots of entries. The last one is how many entries have passed.
+    slots: [u16; PLACES + 1],
+}
+
+/// Where an entry is.
+struct Found {
+    /// Number of groups from its home group.
+    distance: usize,
+    group: usize,
+    place: usize,
 }
 
 impl SlotIndex {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: HashTable::new(),
+            blocks: Vec::new(),
+            len: 0,
         }
     }
 
-    /// Number of buckets, empty or not.
+    /// Number of places, free or not.
     pub(crate) fn places(&self) -> usize {
-        if self.slots.capacity() == 0 {
-            return 0;
-        }
-        self.slots.num_buckets()
+        self.groups() * PLACES
     }
 
     /// Finds the slot with this hash for which `is_it` returns true.
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let found = self.slots.find(hash, |&slot| is_it(slot.into()));
-        found.map(|&slot| slot.into())
+        match self.candidate(hash) {
+            Some(slot) if is_it(slot) => Some(slot),
+            _ => self.search(hash, is_it),
+        }
     }
 
-    /// The first slot whose tag, seven bits, is that of this hash. Most often, but not always,
-    /// it is the one that [`find`](Self::find) returns.
+    /// Does the same as [`find`](Self::find), which is faster if it finds something.
+    #[inline(never)]
+    pub(crate) fn search(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        let Found { group, place, .. } = self.locate(hash, is_it)?;
+        Some(self.group(group).slots[place].into())
+    }
+
+    /// A slot in the home group whose tag, eight bits, is that of this hash. Most often, but
+    /// not always, it is the one that [`find`](Self::find) returns. This takes few instructions,
+    /// so that a processor can have several lookups under way.
     #[inline]
     pub(crate) fn candidate(&self, hash: u64) -> Option<usize> {
-        let found = self.slots.find(hash, |_| true);
-        found.map(|&slot| slot.into())
+        let number = self.home(hash);
+        let group = &self.blocks.get(number / BLOCK)?[number % BLOCK];
+        let place = first(group.matches(tag(hash)))?;
+        Some(group.slots[place].into())
     }
 
-    /// Inserts a new slot, below [`MAX_SLOTS`]. `hash_of` returns the hashes of the other
-    /// slots.
+    /// Inserts the slot that follows the others, below [`MAX_SLOTS`]. `hash_of` returns the
+    /// hashes of the others.
     pub(crate) fn insert(&mut self, hash: u64, slot: usize, hash_of: impl Fn(usize) -> u64) {
-        debug_assert!(slot < MAX_SLOTS);
-        self.slots
-            .insert_unique(hash, slot as u16, |&slot| hash_of(slot.into()));
+        debug_assert!(slot == self.len && slot < MAX_SLOTS);
+        if self.len == self.groups() * MAX_FILL {
+            let blocks = self.blocks.len();
+            self.rebuild(blocks + (blocks / 8).max(1), hash_of);
+        }
+        self.add(hash, slot);
+        self.len += 1;
     }
 
     /// Removes a slot from the index after `swap_remove` on the list: the slot `last` has
@@ -68,26 +125,153 @@ impl SlotIndex {
         last: usize,
         hash_of: impl Fn(usize) -> u64,
     ) {
-        let Ok(entry) = self.slots.find_entry(hash, is(slot)) else {
+        let Some(found) = self.locate(hash, |other| other == slot) else {
             return;
         };
-        entry.remove();
-        if slot != last
-            && let Some(moved) = self.slots.find_mut(hash_of(slot), is(last))
-        {
-            *moved = slot as u16;
+        self.group_mut(found.group).tags[found.place] = 0;
+        let mut passed = self.home(hash);
+        for _ in 0..found.distance {
+            self.group_mut(passed).slots[PASSED] -= 1;
+            passed = self.after(passed);
         }
-        let len = self.slots.len();
-        if len < self.slots.num_buckets() / PLACES_PER_TORRENT {
-            // Halves the number of buckets, with room for more entries.
-            self.slots
-                .shrink_to(len + len / 2, |&slot| hash_of(slot.into()));
+        self.len -= 1;
+        if slot != last
+            && let Some(moved) = self.locate(hash_of(slot), |other| other == last)
+        {
+            self.group_mut(moved.group).slots[moved.place] = slot as u16;
+        }
+        if self.len * PLACES_PER_TORRENT < self.places() {
+            // With room for a quarter more, so that it does not grow again at once.
+            let blocks = (self.len + self.len / 4).div_ceil(MAX_FILL * BLOCK);
+            if blocks < self.blocks.len() {
+                self.rebuild(blocks, hash_of);
+            }
+        }
+    }
+
+    fn locate(&self, hash: u64, is_it: impl Fn(usize) -> bool) -> Option<Found> {
+        let tag = tag(hash);
+        let mut number = self.home(hash);
+        // Entries have passed some groups, but not all of them: there are free places.
+        for distance in 0..self.groups() {
+            let group = self.group(number);
+            let mut matches = group.matches(tag);
+            while let Some(place) = first(matches) {
+                if group.tags[place] == tag && is_it(group.slots[place].into()) {
+                    return Some(Found {
+                        distance,
+                        group: number,
+                        place,
+                    });
+                }
+                matches &= matches - 1;
+            }
+            if group.slots[PASSED] == 0 {
+                return None;
+            }
+            number = self.after(number);
+        }
+        None
+    }
+
+    /// Puts an entry into a table that has a free place.
+    fn add(&mut self, hash: u64, slot: usize) {
+        let mut number = self.home(hash);
+        for _ in 0..self.groups() {
+            let group = self.group_mut(number);
+            if let Some(place) = group.tags[..PLACES].iter().position(|&tag| tag == 0) {
+                group.tags[place] = tag(hash);
+                // There are at most 2^16 slots.
+                group.slots[place] = slot as u16;
+                return;
+            }
+            // At most by all entries, except those in it.
+            group.slots[PASSED] += 1;
+            number = self.after(number);
+        }
+    }
+
+    /// Fills the table anew, with so many blocks.
+    fn rebuild(&mut self, blocks: usize, hash_of: impl Fn(usize) -> u64) {
+        self.blocks.truncate(blocks);
+        self.blocks.shrink_to(blocks);
+        for block in &mut self.blocks {
+            block.fill(Group::EMPTY);
+        }
+        self.blocks.reserve_exact(blocks - self.blocks.len());
+        self.blocks
+            .resize_with(blocks, || Box::new([Group::EMPTY; BLOCK]));
+        for slot in 0..self.len {
+            self.add(hash_of(slot), slot);
+        }
+    }
+
+    /// The group in which a lookup begins: the lowest 32 bits as a fraction of the table.
+    #[inline]
+    fn home(&self, hash: u64) -> usize {
+        let fraction = hash & u64::from(u32::MAX);
+        ((fraction * self.groups() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn after(&self, group: usize) -> usize {
+        if group + 1 == self.groups() {
+            0
+        } else {
+            group + 1
         }
     }
 }
 
-fn is(slot: usize) -> impl Fn(&u16) -> bool {
-    move |&other| usize::from(other) == slot
+impl SlotIndex {
+    #[inline]
+    fn groups(&self) -> usize {
+        self.blocks.len() * BLOCK
+    }
+
+    #[inline]
+    fn group(&self, number: usize) -> &Group {
+        &self.blocks[number / BLOCK][number % BLOCK]
+    }
+
+    fn group_mut(&mut self, number: usize) -> &mut Group {
+        &mut self.blocks[number / BLOCK][number % BLOCK]
+    }
+}
+
+impl Group {
+    const EMPTY: Self = Self {
+        tags: [0; PLACES + 1],
+        slots: [0; PLACES + 1],
+    };
+
+    /// A set of the places with this tag, as bits at a distance of eight. It may have some more
+    /// places, after the first one: those whose tag differs in the lowest bit.
+    #[inline]
+    fn matches(&self, tag: u8) -> u128 {
+        const ONES: u64 = u64::MAX / 0xff;
+        let pattern = ONES * u64::from(tag);
+        let (words, _) = self.tags.as_chunks::<8>();
+        let [first, second] = [0, 1].map(|word| {
+            let different = u64::from_le_bytes(words[word]) ^ pattern;
+            // The highest bit of each byte that is 0; and of a byte that is 1, if the subtraction
+            // borrows from it.
+            different.wrapping_sub(ONES) & !different & ONES << 7
+        });
+        u128::from(first) | u128::from(second) << 64
+    }
+}
+
+/// Eight bits of a hash, of which the shard and the home group take others; never 0.
+#[inline]
+fn tag(hash: u64) -> u8 {
+    ((hash >> 56) as u8).max(1)
+}
+
+/// The first place of a set.
+#[inline]
+fn first(places: u128) -> Option<usize> {
+    (places != 0).then(|| places.trailing_zeros() as usize / 8)
 }
 
 #[cfg(test)]

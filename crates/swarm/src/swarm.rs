@@ -1,17 +1,20 @@
 //! All torrents with peers of one type.
 
+use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use aquatic_bittorrent::InfoHash;
+use aquatic_bittorrent::{AnnounceEvent, InfoHash};
 
 use crate::address_counts::AddressCounts;
 use crate::downloads::Downloads;
+use crate::group::{Round, answer_in_rounds};
 use crate::hash_key::HashKey;
 use crate::limits::{CurrentLimits, LimitReached, SwarmLimits, Usage};
+use crate::peers::Indexed;
 use crate::retired::Retired;
-use crate::shard::{self, Announce, Announced, Applied, Rules, Shard};
+use crate::shard::{self, Announce, Announced, Applied, Known, Rules, Shard};
 use crate::torrent::Scraped;
 use crate::totals::SwarmTotals;
 
@@ -41,8 +44,9 @@ pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
     swarm: &'a Swarm<S, K, N>,
     info_hash: InfoHash,
     hash: u64,
-    /// The slot at which the torrent probably is, after the first half of a lookup.
+    /// The slot at which the torrent probably is, and whether it is, while it is looked up.
     candidate: Option<usize>,
+    is_it: bool,
     /// The slot of the torrent, if it was looked up already.
     located: Option<Located>,
 }
@@ -50,6 +54,14 @@ pub struct LockedShard<'a, const S: usize, const K: usize, const N: usize> {
 /// The result of a lookup.
 #[derive(Clone, Copy)]
 struct Located(Option<usize>);
+
+/// What was found out about an announce before it is answered: where its peer probably is, and
+/// the random numbers that choose its peers. It never needs to be right.
+#[derive(Debug, Clone, Default)]
+pub struct Foreseen {
+    pub(crate) position: Option<usize>,
+    pub(crate) random: Option<fastrand::Rng>,
+}
 
 impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
     /// Creates an empty swarm. `usage` may be shared with other swarms;
@@ -92,6 +104,14 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         self.locked(shard, info_hash, hash)
     }
 
+    /// Reads the shard of the torrent, so that the processor has it in its caches when it is
+    /// locked: it waits for one lock at a time, but for several reads.
+    #[inline]
+    pub fn look_at(&self, info_hash: &InfoHash) {
+        let hash = self.key.hash::<20>(&info_hash.0);
+        black_box(self.shards[self.shard_of(hash)].0.is_poisoned());
+    }
+
     /// Locks the shard of the torrent unless it is already locked, by another worker or by
     /// the caller.
     ///
@@ -120,8 +140,31 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
             info_hash: *info_hash,
             hash,
             candidate: None,
+            is_it: false,
             located: None,
         }
+    }
+
+    /// The counts of some torrents, which are looked up together; zeros for `None`.
+    #[inline]
+    pub fn scrape_all<const M: usize>(&self, mut wanted: [Option<InfoHash>; M]) -> [Scraped; M] {
+        let mut scraped = [Scraped::default(); M];
+        for info_hash in wanted.iter().flatten() {
+            self.look_at(info_hash);
+        }
+        answer_in_rounds(
+            &mut wanted,
+            |info_hash| self.lock(info_hash),
+            |info_hash| self.try_lock(info_hash),
+            |one, other| one == other,
+            |round| {
+                LockedShard::locate_all(round);
+                [(); M]
+            },
+            |number, _, torrent, ()| scraped[number] = torrent.scrape(),
+            || {},
+        );
+        scraped
     }
 
     /// Records for how long, in seconds after an announce, another node keeps the peers
@@ -143,9 +186,10 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
         totals
     }
 
-    /// Number of buckets, empty or not, in the tables that find torrents: at most
-    /// [`PLACES_PER_TORRENT`](crate::PLACES_PER_TORRENT) for each torrent, and seven more
-    /// for each shard. Locks one shard at a time.
+    /// Number of places, free or not, in the tables that find torrents: at most
+    /// [`PLACES_PER_TORRENT`](crate::PLACES_PER_TORRENT) for each torrent, and
+    /// [`PLACES_PER_SHARD`](crate::PLACES_PER_SHARD) more for each shard. Locks one shard at
+    /// a time.
     pub fn places(&self) -> usize {
         let numbers = 0..self.shards.len();
         numbers
@@ -185,26 +229,83 @@ impl<const S: usize, const K: usize, const N: usize> Swarm<S, K, N> {
 }
 
 impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
-    /// Looks up the torrent for a later [announce](Self::announce), which would continue
-    /// with work that has to wait for its own lookup. This call is optional.
+    /// Looks up the torrents of a round for what follows, which would continue with work that
+    /// has to wait for its own lookup. Returns whether any has so many peers that they have an
+    /// index.
+    ///
+    /// A processor looks ahead some hundred instructions, which are three or four whole
+    /// lookups. So this reads from the index for all of them, then from the torrents that are
+    /// probably the right ones, and only then decides anything: a decision that was predicted
+    /// wrongly would end the looking ahead.
     #[inline]
-    pub fn locate(&mut self) {
-        let candidate = self.candidate.take();
-        let slot = self.shard.find_after(candidate, &self.info_hash, self.hash);
-        self.located = Some(Located(slot));
-    }
-
-    /// Does this for several torrents, in two halves: first the index is read for all of
-    /// them. A processor looks ahead some hundred instructions, and overlaps the cache misses
-    /// of three or four whole lookups, but of twice as many halves.
-    #[inline]
-    pub fn locate_all(all: &mut [Option<Self>]) {
-        for one in all.iter_mut().flatten() {
+    pub fn locate_all<T, const M: usize>(round: &mut Round<'_, T, Self, M>) -> bool {
+        for one in round.locked() {
             one.candidate = one.shard.candidate(one.hash);
         }
-        for one in all.iter_mut().flatten() {
-            one.locate();
+        for one in round.locked() {
+            one.is_it = one
+                .candidate
+                .is_some_and(|slot| one.shard.torrents().at(slot).info_hash == one.info_hash);
         }
+        let mut has_many = false;
+        for one in round.locked() {
+            let slot = if one.is_it {
+                one.candidate
+            } else {
+                one.shard.search(&one.info_hash, one.hash)
+            };
+            if let Some(slot) = slot {
+                let peers = &one.shard.torrents().at(slot).peers;
+                peers.look_at();
+                has_many |= peers.indexed().is_some();
+            }
+            one.located = Some(Located(slot));
+        }
+        has_many
+    }
+
+    /// Looks up the torrents of announces like [`locate_all`](Self::locate_all), and then their
+    /// peers if there are many: first where each of them is, then its memory and that of the
+    /// others that it will be sent. A torrent with so many peers is seldom in the processor's
+    /// caches as a whole.
+    #[inline]
+    pub fn foresee_all<T, const M: usize>(
+        round: &mut Round<'_, T, Self, M>,
+        random: &mut fastrand::Rng,
+        announce: impl Fn(&T) -> &Announce<S>,
+    ) -> [Foreseen; M] {
+        let mut all = [const {
+            Foreseen {
+                position: None,
+                random: None,
+            }
+        }; M];
+        if !Self::locate_all(round) {
+            return all;
+        }
+        round.each(|number, item, one| {
+            if let Some(peers) = one.indexed_peers() {
+                let record = &announce(item).record;
+                all[number].position = peers.candidate(record, &one.swarm.key);
+            }
+        });
+        round.each(|number, item, one| {
+            if let Some(peers) = one.indexed_peers() {
+                let foreseen = &mut all[number];
+                let random = fastrand::Rng::with_seed(random.u64(..));
+                announce(item).look_at(peers, foreseen.position, random.clone());
+                foreseen.random = Some(random);
+            }
+        });
+        all
+    }
+
+    /// The peers of the torrent, if it was looked up and there are so many that they have an
+    /// index.
+    #[inline]
+    fn indexed_peers(&self) -> Option<&Indexed<S, K>> {
+        let Located(slot) = self.located?;
+        self.shard.torrents().at(slot?).peers.indexed()
     }
 
     /// Adds, refreshes or (event `stopped`) removes a peer, and selects other peers for it.
@@ -222,10 +323,44 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
         announce: &Announce<S>,
         random: &mut fastrand::Rng,
     ) -> Result<Announced<'_, S>, LimitReached> {
+        self.announce_foreseen(announce, Foreseen::default(), random)
+    }
+
+    /// Does the same as [`announce`](Self::announce), after
+    /// [`foresee_all`](Self::foresee_all).
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    #[inline]
+    pub fn announce_foreseen(
+        &mut self,
+        announce: &Announce<S>,
+        foreseen: Foreseen,
+        random: &mut fastrand::Rng,
+    ) -> Result<Announced<'_, S>, LimitReached> {
         let rules = self.swarm.rules();
-        let known = self.take_located();
-        self.shard
-            .announce(known, &self.info_hash, self.hash, announce, &rules, random)
+        let Foreseen {
+            position,
+            random: own_random,
+        } = foreseen;
+        let mut own_random = own_random;
+        let known = Known {
+            slot: self.take_located(),
+            position,
+        };
+        if announce.event != AnnounceEvent::Stopped {
+            // It stays there, for the next announce.
+            self.located = known.slot.map(|slot| Located(Some(slot)));
+        }
+        self.shard.announce(
+            known,
+            &self.info_hash,
+            self.hash,
+            announce,
+            &rules,
+            own_random.as_mut().unwrap_or(random),
+        )
     }
 
     /// Applies a change that was made at another node with the same swarm. A known peer
@@ -238,9 +373,9 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
     #[inline]
     pub fn apply(&mut self, applied: &Applied<S>) -> Result<(), LimitReached> {
         let rules = self.swarm.rules();
-        let known = self.take_located();
+        let slot = self.take_located();
         self.shard
-            .apply(known, &self.info_hash, self.hash, applied, &rules)
+            .apply(slot, &self.info_hash, self.hash, applied, &rules)
     }
 
     /// Raises the number of downloads to that of another who keeps the same swarm.
@@ -253,7 +388,11 @@ impl<const S: usize, const K: usize, const N: usize> LockedShard<'_, S, K, N> {
     /// The counts of the torrent; zeros if it does not exist.
     pub fn scrape(&self) -> Scraped {
         let rules = self.swarm.rules();
-        self.shard.scrape(&self.info_hash, self.hash, &rules)
+        let slot = match self.located {
+            Some(Located(slot)) => slot,
+            None => self.shard.find(&self.info_hash, self.hash),
+        };
+        self.shard.scrape(slot, &self.info_hash, self.hash, &rules)
     }
 
     /// Whether the torrent has a peer with the key of `record`, whichever connection owns

@@ -5,7 +5,7 @@
     reason = "an error is a failed test, in what tests share as well"
 )]
 
-use aquatic_swarm::answer_in_rounds;
+use aquatic_swarm::{Round, answer_in_rounds};
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::sync::{Arc, Mutex, MutexGuard};
 use loom::thread;
@@ -39,8 +39,8 @@ impl Shared {
             },
             |&shard| self.shards[shard].try_lock().ok(),
             |one, other| one == other,
-            |_: &mut [Option<MutexGuard<'_, Vec<usize>>>; N]| {},
-            |number, shard, locked| {
+            |_: &mut Round<'_, usize, MutexGuard<'_, Vec<usize>>, N>| [(); N],
+            |number, shard, locked, ()| {
                 locked.push(worker * 10 + number);
                 *self.inner.lock().unwrap() += 1;
                 finished.push((shard, number));

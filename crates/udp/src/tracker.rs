@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, ipv4_peer, ipv6_peer};
+use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, InfoHash, ipv4_peer, ipv6_peer};
 pub use aquatic_datagrams::{BATCH, Datagram};
 use aquatic_policy::keys::UrlKey;
 use aquatic_policy::rates::Limiter;
@@ -17,7 +17,7 @@ use aquatic_tracker::keys::Keys;
 pub use aquatic_tracker::{RejectReason, RequestKind};
 use aquatic_udp_protocol::{
     AnnounceRequest, BufferTooSmall, ConnectionId, MAX_IPV4_PAYLOAD, Request, RequestError,
-    RequestFault, ScrapeRequest, ScrapeWriter, TorrentStatistics, write_connect, write_error,
+    RequestFault, ScrapeRequest, write_connect, write_error,
 };
 use arrayvec::ArrayVec;
 
@@ -26,11 +26,13 @@ use crate::config::Config;
 mod accounts;
 mod keys;
 mod outcome;
+mod scraping;
 mod waiting;
 
 use accounts::Accounts;
 pub use keys::ConnectionIdKeys;
 pub use outcome::Outcome;
+use scraping::{Scraping, scrape_all};
 use waiting::{Numbered, Waiting, announce_all};
 
 /// The state that all workers share.
@@ -39,6 +41,9 @@ pub type State = aquatic_tracker::State<Families>;
 /// Maximum number of announces that are looked up together. More would make an announce
 /// slightly cheaper, but lock more shards at a time.
 pub const GROUP: usize = 8;
+
+/// Maximum number of torrents of scrapes that are looked up together.
+const SCRAPE_GROUP: usize = 8;
 
 /// Maximum length of a reply in bytes that the configuration allows: what fits an Ethernet
 /// frame over IPv4. Each datagram has this much space for its reply.
@@ -117,7 +122,8 @@ impl Tracker {
     /// Replies to a batch of datagrams as configured; returns an outcome for each.
     ///
     /// Announces of a torrent are answered in their order, after all other requests of the
-    /// batch: scrapes do not include announces of the same batch.
+    /// batch: scrapes do not include announces of the same batch. Scrapes, too, look up their
+    /// torrents in groups.
     ///
     /// Announces are looked up in groups of [`GROUP`] before the first of them is answered:
     /// an announce mostly waits for memory, and independent lookups can wait at the same
@@ -128,6 +134,7 @@ impl Tracker {
         let mut outcomes = [None; BATCH];
         let mut ipv4 = ArrayVec::<_, BATCH>::new();
         let mut ipv6 = ArrayVec::<_, BATCH>::new();
+        let mut scrapes = [const { ArrayVec::<_, BATCH>::new_const() }; 2];
         let pace = Pace {
             rule: config.rates.requests(),
             is_busy: batch.is_full(),
@@ -137,6 +144,7 @@ impl Tracker {
                 Begun::Answered(outcome) => outcomes[number] = Some(outcome),
                 Begun::Ipv4(announce) => ipv4.push(Numbered { number, announce }),
                 Begun::Ipv6(announce) => ipv6.push(Numbered { number, announce }),
+                Begun::Scrape(scraping, family) => scrapes[family as usize].push(scraping),
             }
         }
         let Self {
@@ -146,7 +154,11 @@ impl Tracker {
             ..
         } = self;
         let interval = config.protocol.peer_announce_interval.as_u32();
-        let State { swarms, .. } = &**state;
+        let State { swarms, lists } = &**state;
+        let is_allowed = |info_hash: &InfoHash| lists.access_list.allows(info_hash);
+        let [of_ipv4, of_ipv6] = &scrapes;
+        scrape_all(&swarms.ipv4, is_allowed, of_ipv4, batch, &mut outcomes);
+        scrape_all(&swarms.ipv6, is_allowed, of_ipv6, batch, &mut outcomes);
         let outbox = outbox.as_deref();
         announce_all(
             &swarms.ipv4,
@@ -170,16 +182,16 @@ impl Tracker {
         outcomes
     }
 
-    /// Answers a request that is not an announce; prepares one that is.
+    /// Answers a request that is neither announce nor scrape; prepares one that is.
     #[inline]
-    fn begin(
+    fn begin<'a>(
         &mut self,
         now: Now,
         config: &Config,
         pace: Pace<'_>,
         number: usize,
-        datagram: &mut Datagram<'_>,
-    ) -> Begun {
+        datagram: &mut Datagram<'a>,
+    ) -> Begun<'a> {
         let source = datagram.source;
         if source.port() == 0 {
             let outcome = Outcome::silence(RequestKind::Other, RejectReason::SourcePortZero);
@@ -199,12 +211,12 @@ impl Tracker {
     }
 
     #[inline]
-    fn answer(
+    fn answer<'a>(
         &mut self,
         asked: Asked<'_>,
-        datagram: &[u8],
+        datagram: &'a [u8],
         reply: &mut [u8],
-    ) -> Result<Begun, BufferTooSmall> {
+    ) -> Result<Begun<'a>, BufferTooSmall> {
         let outcome = match Request::parse(datagram) {
             Ok(Request::Announce(request)) => {
                 if !self.is_connected(asked, request.connection_id) {
@@ -230,7 +242,7 @@ impl Tracker {
                 } else if self.has_asked_too_much(asked) {
                     Outcome::silence(RequestKind::Scrape, RejectReason::RateLimit)
                 } else {
-                    self.scrape(asked, &request, reply)?
+                    return self.prepare_scrape(asked, &request, reply);
                 }
             }
             Err(error) => self.reject_malformed(asked, error, reply)?,
@@ -280,7 +292,7 @@ impl Tracker {
         asked: Asked<'_>,
         request: &AnnounceRequest<'_>,
         reply: &mut [u8],
-    ) -> Result<Begun, BufferTooSmall> {
+    ) -> Result<Begun<'static>, BufferTooSmall> {
         let (kind, id) = (RequestKind::Announce, request.transaction_id);
         let mut record = None;
         if let Some(keys) = &self.client_keys {
@@ -354,37 +366,40 @@ impl Tracker {
         Ok(stored)
     }
 
-    /// If there are too many torrents, the reply has the first ones.
-    fn scrape(
+    /// Validates a scrape. If there are too many torrents, the reply has the first ones.
+    #[inline]
+    fn prepare_scrape<'a>(
         &self,
         asked: Asked<'_>,
-        request: &ScrapeRequest<'_>,
+        request: &ScrapeRequest<'a>,
         reply: &mut [u8],
-    ) -> Result<Outcome, BufferTooSmall> {
+    ) -> Result<Begun<'a>, BufferTooSmall> {
         let transaction_id = request.transaction_id;
         if self.client_keys.is_some() {
             let length = write_error(reply, transaction_id, NO_SCRAPES)?;
-            return Ok(Outcome {
+            return Ok(Begun::Answered(Outcome {
                 rejected: Some(RejectReason::MissingKey),
                 ..Outcome::served(RequestKind::Scrape, length)
-            });
+            }));
         }
         let max = asked.config.protocol.max_scrape_torrents.as_usize();
-        let first = || request.info_hashes().take(max);
-        if let Err(reason) = self.state.check_scrape(asked.address, first()) {
-            return Outcome::reject(RequestKind::Scrape, reason, transaction_id, reply);
+        let info_hashes = &request.info_hashes[..max.min(request.info_hashes.len())];
+        let all = info_hashes.iter().map(|&bytes| InfoHash(bytes));
+        if let Err(reason) = self.state.check_scrape(asked.address, all) {
+            let outcome = Outcome::reject(RequestKind::Scrape, reason, transaction_id, reply)?;
+            return Ok(Begun::Answered(outcome));
         }
-
-        let mut writer = ScrapeWriter::new(reply, transaction_id)?;
-        for info_hash in first() {
-            let scraped = self.state.scrape(asked.address, &info_hash);
-            writer.append(TorrentStatistics {
-                seeders: scraped.seeders,
-                completed: scraped.completed,
-                leechers: scraped.leechers,
-            })?;
-        }
-        Ok(Outcome::served(RequestKind::Scrape, writer.finish()))
+        let scraping = Scraping {
+            number: asked.number,
+            transaction_id,
+            info_hashes,
+        };
+        let family = if asked.address.is_ipv4() {
+            Family::Ipv4
+        } else {
+            Family::Ipv6
+        };
+        Ok(Begun::Scrape(scraping, family))
     }
 
     /// Sends an error if the client has a valid connection id.
@@ -455,10 +470,18 @@ struct Pace<'a> {
 }
 
 /// What [`Tracker::begin`] did.
-enum Begun {
+enum Begun<'a> {
     Answered(Outcome),
     Ipv4(Waiting<IPV4_PEER_LENGTH>),
     Ipv6(Waiting<IPV6_PEER_LENGTH>),
+    Scrape(Scraping<'a>, Family),
+}
+
+/// Whose peers a scrape counts.
+#[derive(Clone, Copy)]
+enum Family {
+    Ipv4,
+    Ipv6,
 }
 
 #[cfg(test)]

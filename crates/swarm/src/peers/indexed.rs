@@ -1,5 +1,7 @@
 //! Peers of a large torrent: arrays that grow in place, and an index.
 
+use std::hint::black_box;
+
 use super::{Run, View};
 use crate::deadline::{Epoch, Mark, Term};
 use crate::hash_key::HashKey;
@@ -9,7 +11,7 @@ use crate::position_index::PositionIndex;
 /// takes up to a microsecond.
 const SEGMENT: usize = 4_096;
 
-/// From dozens to millions of peers.
+/// From hundreds to millions of peers.
 pub(crate) struct Indexed<const S: usize, const K: usize> {
     records: Vec<[u8; S]>,
     marks: Vec<Mark>,
@@ -36,7 +38,7 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
     }
 
     #[inline]
-    pub(super) fn view(&self) -> View<'_, S> {
+    pub(crate) fn view(&self) -> View<'_, S> {
         View {
             records: &self.records,
             seeders: self.seeders as usize,
@@ -70,6 +72,19 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         marks[position - start] = self.epochs[position / SEGMENT].mark(term, marks);
     }
 
+    /// Where the peer with the key of `record` probably is.
+    #[inline]
+    pub(crate) fn candidate(&self, record: &[u8; S], key: &HashKey) -> Option<usize> {
+        self.index.candidate(record, key)
+    }
+
+    /// Reads what a later refresh of the peer at `position` will read.
+    #[inline]
+    pub(crate) fn look_at(&self, position: usize) {
+        black_box(self.records.get(position).map(|record| record[0]));
+        black_box(self.marks.get(position).map(|mark| mark[0]));
+    }
+
     #[inline]
     pub(super) fn find(&self, record: &[u8; S], key: &HashKey) -> Option<usize> {
         self.index.find(record, &self.records, key)
@@ -98,7 +113,7 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         self.set_term(position, term);
     }
 
-    /// Removes the last peer, and frees memory when the capacity is four times too large.
+    /// Removes the last peer, and frees memory when half of it is not in use.
     pub(super) fn pop(&mut self, key: &HashKey) {
         let last = self.records.len() - 1;
         let record = self.records[last];
@@ -106,9 +121,10 @@ impl<const S: usize, const K: usize> Indexed<S, K> {
         self.records.truncate(last);
         self.marks.truncate(last);
         self.epochs.truncate(last.div_ceil(SEGMENT));
-        if last < self.records.capacity() / 4 {
-            self.records.shrink_to(last * 2);
-            self.marks.shrink_to(last * 2);
+        if last < self.records.capacity() / 2 {
+            let capacity = last + last / 4;
+            self.records.shrink_to(capacity);
+            self.marks.shrink_to(capacity);
         }
     }
 

@@ -3,27 +3,37 @@
 use super::{Run, View};
 use crate::deadline::{Epoch, Mark, Term};
 
-/// Dozens of peers.
+/// Up to a few hundred peers.
 pub(crate) struct Many<const S: usize> {
     /// Space for records, followed by space for as many marks.
     block: Box<[u8]>,
-    len: u32,
-    pub(super) seeders: u32,
     pub(super) epoch: Epoch,
+    len: u8,
+    pub(super) seeders: u8,
+    /// Always false. By the values that a `bool` never has, the compiler tells this variant of
+    /// `Peers` from the others without a byte for that.
+    _is_another: bool,
 }
 
 impl<const S: usize> Many<S> {
     /// Copies the peers in `run`, with room for one more.
     pub(super) fn of(run: Run<'_, S>) -> Self {
-        Self::with_capacity(run, run.records.len() + 1)
+        Self::with_room(run, 1)
+    }
+
+    /// Copies the peers in `run`, with room for so many more.
+    fn with_room(run: Run<'_, S>, more: usize) -> Self {
+        Self::with_capacity(run, run.records.len() + more)
     }
 
     fn with_capacity(run: Run<'_, S>, capacity: usize) -> Self {
         let mut many = Self {
             block: block::<S>(capacity),
-            len: run.records.len() as u32,
-            seeders: run.seeders as u32,
             epoch: run.epoch,
+            // Not more than `MAX_UNINDEXED`.
+            len: run.records.len() as u8,
+            seeders: run.seeders as u8,
+            _is_another: false,
         };
         let (records, marks) = many.runs();
         records.copy_from_slice(run.records);
@@ -32,7 +42,7 @@ impl<const S: usize> Many<S> {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.len as usize
+        self.len.into()
     }
 
     #[inline]
@@ -40,7 +50,7 @@ impl<const S: usize> Many<S> {
         let (records, _) = self.block.split_at(self.capacity() * S);
         View {
             records: &records.as_chunks().0[..self.len()],
-            seeders: self.seeders as usize,
+            seeders: self.seeders.into(),
         }
     }
 
@@ -54,7 +64,7 @@ impl<const S: usize> Many<S> {
         Run {
             records: self.view().records,
             marks: self.marks(),
-            seeders: self.seeders as usize,
+            seeders: self.seeders.into(),
             epoch: self.epoch,
         }
     }
@@ -72,11 +82,11 @@ impl<const S: usize> Many<S> {
         self.epoch = epoch;
     }
 
-    /// Appends a peer; the capacity grows by half if there is no room.
+    /// Appends a peer; the capacity grows by an eighth if there is no room.
     pub(super) fn push(&mut self, record: [u8; S], term: Term) {
         let len = self.len();
         if len == self.capacity() {
-            *self = Self::with_capacity(self.run(), len + len / 2);
+            *self = Self::with_room(self.run(), len.div_ceil(8));
         }
         let (records, _) = self.room();
         records[len] = record;
@@ -84,11 +94,11 @@ impl<const S: usize> Many<S> {
         self.set_term(len, term);
     }
 
-    /// Removes the last peer, and frees memory when the capacity is four times too large.
+    /// Removes the last peer, and frees memory when a quarter of it is not in use.
     pub(super) fn pop(&mut self) {
         self.len -= 1;
-        if self.len() < self.capacity() / 4 {
-            *self = Self::with_capacity(self.run(), self.len() * 2);
+        if self.len() + 2 < self.capacity() / 4 * 3 {
+            *self = Self::with_room(self.run(), self.len() / 8);
         }
     }
 

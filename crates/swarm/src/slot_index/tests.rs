@@ -52,19 +52,38 @@ impl Churned {
     /// Everything is found, nothing else is, and the table is not too large.
     fn assert_sound(&self) {
         let count = self.hashes.len();
-        assert_eq!(self.index.slots.len(), count);
+        assert_eq!(self.index.len, count);
+        let groups = || self.index.blocks.iter().flat_map(|block| block.iter());
+        let entries = groups().flat_map(|group| group.tags);
+        assert_eq!(entries.filter(|&tag| tag != 0).count(), count);
+        let passed = groups().map(|group| usize::from(group.slots[PASSED]));
+        assert_eq!(self.passed(), passed.collect::<Vec<_>>());
         for (slot, &hash) in self.hashes.iter().enumerate() {
             assert_eq!(self.index.find(hash, |found| found == slot), Some(slot));
             assert_eq!(self.index.find(!hash, |found| found == slot), None);
         }
         assert_eq!(self.index.find(0, |found| found >= count), None);
-        assert!(self.index.places() <= count * PLACES_PER_TORRENT + 7);
+        assert!(self.index.places() <= count * PLACES_PER_TORRENT + PLACES_PER_SHARD);
+    }
+
+    /// How many entries have passed each group, according to where they are.
+    fn passed(&self) -> Vec<usize> {
+        let mut passed = vec![0; self.index.groups()];
+        for (slot, &hash) in self.hashes.iter().enumerate() {
+            let found = self.index.locate(hash, |other| other == slot).unwrap();
+            let mut group = self.index.home(hash);
+            while group != found.group {
+                passed[group] += 1;
+                group = self.index.after(group);
+            }
+        }
+        passed
     }
 }
 
 #[test]
 fn slots_are_found_in_steady_tables_of_any_size() {
-    for count in (1..=100).chain([250, 977, 2_500]) {
+    for count in (1..=100).chain([208, 209, 250, 977, 1_040, 2_500]) {
         let mut churned = Churned::filled(count, u64::MAX);
         for _ in 0..8 {
             churned.churn(10_000);
@@ -75,7 +94,7 @@ fn slots_are_found_in_steady_tables_of_any_size() {
 
 #[test]
 fn slots_are_found_after_ten_million_arrivals() {
-    for count in [12, 58, 896, 1_792] {
+    for count in [12, 208, 1_040, 1_872] {
         let mut churned = Churned::filled(count, u64::MAX);
         churned.churn(10_000_000);
         churned.assert_sound();

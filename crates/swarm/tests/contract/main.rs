@@ -27,7 +27,7 @@ use others::{
 /// Runs each function named below for all three kinds of peers.
 macro_rules! contract {
     ($($name:ident),* $(,)?) => {
-        mod ipv4 { $(#[test] fn $name() { super::$name::<6, 6, 4>() })* }
+        mod ipv4 { $(#[test] fn $name() { super::$name::<6, 6, 2>() })* }
         mod ipv6 { $(#[test] fn $name() { super::$name::<18, 18, 1>() })* }
         mod web { $(#[test] fn $name() { super::$name::<28, 20, 1>() })* }
     };

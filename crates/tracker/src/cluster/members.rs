@@ -290,8 +290,11 @@ pub fn apply_in_groups<const P: usize, const S: usize, const K: usize, const N: 
             |record| swarm.lock(&record.info_hash),
             |record| swarm.try_lock(&record.info_hash),
             |one, other| one.info_hash == other.info_hash,
-            |locked| LockedShard::locate_all(locked),
-            |_, record, torrent| limited += u64::from(apply(record, torrent).is_err()),
+            |round| {
+                LockedShard::locate_all(round);
+                [(); GROUP]
+            },
+            |_, record, torrent, ()| limited += u64::from(apply(record, torrent).is_err()),
             || {},
         );
     }

@@ -1,7 +1,7 @@
 //! Announces that are answered in groups.
 
 use aquatic_bittorrent::InfoHash;
-use aquatic_swarm::{Announce, Announced, LockedShard, Swarm, answer_in_rounds};
+use aquatic_swarm::{Announce, Announced, Foreseen, LockedShard, Swarm, answer_in_rounds};
 use aquatic_tracker::cluster::{Changes, Outbox};
 use aquatic_udp_protocol::{AnnounceRequest, AnnounceWriter, BufferTooSmall, TransactionId};
 
@@ -53,6 +53,7 @@ impl<const S: usize> Waiting<S> {
     fn finish<const N: usize>(
         &self,
         torrent: &mut LockedShard<'_, S, S, N>,
+        foreseen: Foreseen,
         interval_seconds: u32,
         random: &mut fastrand::Rng,
         reply: &mut [u8],
@@ -64,7 +65,7 @@ impl<const S: usize> Waiting<S> {
             peers,
             change,
             ..
-        } = match torrent.announce(&self.announce, random) {
+        } = match torrent.announce_foreseen(&self.announce, foreseen, random) {
             Ok(announced) => announced,
             Err(reached) => {
                 let (kind, reason) = (RequestKind::Announce, reached.into());
@@ -94,6 +95,7 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
     outbox: Option<&Outbox>,
 ) {
     let changes = Changes::new(outbox);
+    let mut foresight = random.fork();
     for group in announces.chunks(GROUP) {
         let mut waiting: [_; GROUP] = std::array::from_fn(|place| group.get(place));
         answer_in_rounds(
@@ -101,10 +103,11 @@ pub(super) fn announce_all<const S: usize, const N: usize>(
             |one| swarm.lock(&one.announce.info_hash),
             |one| swarm.try_lock(&one.announce.info_hash),
             |one, other| one.announce.info_hash == other.announce.info_hash,
-            |locked| LockedShard::locate_all(locked),
-            |_, Numbered { number, announce }, shard| {
+            |round| LockedShard::foresee_all(round, &mut foresight, |one| &one.announce.announce),
+            |_, Numbered { number, announce }, shard, foreseen| {
                 let reply = &mut *batch[*number].reply;
-                let outcome = announce.finish(shard, interval_seconds, random, reply, &changes);
+                let outcome =
+                    announce.finish(shard, foreseen, interval_seconds, random, reply, &changes);
                 outcomes[*number] = Some(outcome.unwrap_or(Outcome::TOO_LONG));
             },
             || changes.append(),

@@ -28,6 +28,7 @@
 //! - [`transfer`]: a file transferred between two clients that find each other through a
 //!   tracker.
 //! - [`corpora`]: inputs that the fuzzer has found.
+//! - `target`: the container image under test, if it is one.
 //! - [`tools`]: programs that a test needs, and skipping without them.
 //! - [`nix_expressions`]: evaluates expressions of the language Nix.
 //! - [`nixos_switch`]: what NixOS does when it switches to another configuration.
@@ -60,6 +61,7 @@ pub mod prometheus;
 pub mod records;
 mod reloads;
 pub mod setup;
+mod target;
 pub mod terminal;
 pub mod tools;
 pub mod tracker;

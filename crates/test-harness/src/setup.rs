@@ -1,5 +1,6 @@
-//! What a test starts daemons with: a binary, a directory of its own, and an
-//! environment that holds nothing of the surrounding one's service manager.
+//! What a test starts daemons with: a binary, which may be that of a container image, a
+//! directory of its own, and an environment that holds nothing of the surrounding one's
+//! service manager.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
@@ -14,6 +15,7 @@ use crate::daemon::Daemon;
 use crate::network::Host;
 use crate::notify::NotifySocket;
 use crate::process::{Finished, Process};
+use crate::target::{Containers, RUNNER};
 use crate::terminal::Terminal;
 use crate::tools;
 use crate::waiting::PATIENCE;
@@ -38,6 +40,8 @@ const SERVICE_MANAGER_VARIABLES: [&str; 10] = [
 #[derive(Debug)]
 pub struct Setup {
     program: PathBuf,
+    /// Those of the image under test, if it is one. They end before the directory does.
+    containers: Option<Containers>,
     directory: TempDir,
     environment: Vec<(OsString, OsString)>,
 }
@@ -59,6 +63,7 @@ impl Setup {
             .unwrap_or_else(|error| panic!("open up the temporary directory: {error}"));
         Self {
             program: PathBuf::from(program),
+            containers: Containers::new(),
             directory,
             environment: Vec::new(),
         }
@@ -153,7 +158,7 @@ impl Setup {
     #[must_use]
     #[track_caller]
     pub fn start_unready(&self, config: &str) -> Daemon {
-        self.start_through(Command::new(&self.program), config)
+        self.start_through(|program| Command::new(program), config)
     }
 
     /// Starts the daemon through a program such as `prlimit`, which changes its own
@@ -164,9 +169,12 @@ impl Setup {
     #[must_use]
     #[track_caller]
     pub fn start_unready_through(&self, wrapper: &[&str], config: &str) -> Daemon {
-        let mut command = Command::new(wrapper[0]);
-        command.args(&wrapper[1..]).arg(&self.program);
-        self.start_through(command, config)
+        let wrapped = |program: &OsStr| {
+            let mut command = Command::new(wrapper[0]);
+            command.args(&wrapper[1..]).arg(program);
+            command
+        };
+        self.start_through(wrapped, config)
     }
 
     /// Starts the daemon on a host of a test network and waits until it reports
@@ -177,7 +185,7 @@ impl Setup {
     #[must_use]
     #[track_caller]
     pub fn start_on(&self, host: &Host, config: &str) -> Daemon {
-        let mut daemon = self.start_through(host.command(&self.program), config);
+        let mut daemon = self.start_through(|program| host.command(program), config);
         daemon.wait_until_ready();
         daemon
     }
@@ -209,16 +217,18 @@ impl Setup {
             command.arg(format!("--fdname={names}"));
         }
         // `systemd-socket-activate` starts the daemon with an empty environment.
-        let notify_path = notify.path().display();
-        command.arg(format!("--setenv=NOTIFY_SOCKET={notify_path}"));
-        for (name, value) in &self.environment {
-            let mut setting = OsString::from("--setenv=");
-            setting.push(name);
-            setting.push("=");
-            setting.push(value);
-            command.arg(setting);
+        if self.containers.is_none() {
+            let notify_path = notify.path().display();
+            command.arg(format!("--setenv=NOTIFY_SOCKET={notify_path}"));
+            for (name, value) in &self.environment {
+                let mut setting = OsString::from("--setenv=");
+                setting.push(name);
+                setting.push("=");
+                setting.push(value);
+                command.arg(setting);
+            }
         }
-        command.arg(&self.program);
+        command.args(self.words(Some(notify.path())));
         let process = self.spawn(command, config);
         for socket in sockets {
             process.wait_for_line(&format!("Listening on {socket}"), PATIENCE);
@@ -234,7 +244,7 @@ impl Setup {
     #[track_caller]
     pub fn start_on_terminal(&self, config: &str) -> Terminal {
         let path = self.write("config.toml", config);
-        let mut command = Command::new(&self.program);
+        let mut command = self.command(|program| Command::new(program), None);
         command.arg("-c").arg(path);
         self.prepare(&mut command);
         Terminal::start(&mut command)
@@ -246,16 +256,39 @@ impl Setup {
     /// When it does not end in time.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        let mut command = Command::new(&self.program);
+        let mut command = self.command(|program| Command::new(program), None);
         command.args(arguments);
         self.prepare(&mut command);
         Process::start(&self.name(), &mut command).wait(PATIENCE)
     }
 
-    fn start_through(&self, mut command: Command, config: &str) -> Daemon {
+    fn start_through(&self, run: impl FnOnce(&OsStr) -> Command, config: &str) -> Daemon {
         let notify = self.notify_socket();
-        command.env("NOTIFY_SOCKET", notify.path());
+        let mut command = self.command(run, Some(notify.path()));
+        if self.containers.is_none() {
+            command.env("NOTIFY_SOCKET", notify.path());
+        }
         Daemon::new(self.spawn(command, config), notify)
+    }
+
+    /// The command that runs the program, of which `run` gets the first word.
+    fn command(&self, run: impl FnOnce(&OsStr) -> Command, notify: Option<&Path>) -> Command {
+        let words = self.words(notify);
+        let mut command = run(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// The program, or the words that run it in a container with its environment.
+    fn words(&self, notify: Option<&Path>) -> Vec<OsString> {
+        let Some(containers) = &self.containers else {
+            return vec![self.program.clone().into()];
+        };
+        let notify = notify.map(|path| (OsStr::new("NOTIFY_SOCKET"), path.as_os_str()));
+        let environment = self.environment().chain(notify);
+        let arguments = containers.arguments(&self.program, self.directory(), environment);
+        let runner = RUNNER.map(OsString::from);
+        runner.into_iter().chain(arguments).collect()
     }
 
     fn spawn(&self, mut command: Command, config: &str) -> Process {

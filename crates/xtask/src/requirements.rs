@@ -230,6 +230,30 @@ pub(crate) const SYSTEM_PACKAGES: &[Package] = &[
     },
 ];
 
+/// Debian packages that the tests of a container image need, and for what.
+pub(crate) const IMAGE_PACKAGES: &[Package] = &[
+    Package {
+        name: "crun",
+        requirements: &[Program("crun")],
+        purpose: "runs containers",
+    },
+    Package {
+        name: "podman",
+        requirements: &[Program("podman")],
+        purpose: "runs containers",
+    },
+    Package {
+        name: "systemd",
+        requirements: &[Program("systemd-socket-activate")],
+        purpose: "passes sockets as systemd does",
+    },
+    Package {
+        name: "util-linux",
+        requirements: &[Program("unshare")],
+        purpose: "namespaces",
+    },
+];
+
 /// A package of Debian.
 pub(crate) struct Package {
     pub(crate) name: &'static str,
@@ -376,7 +400,7 @@ mod tests {
 
     #[test]
     fn packages_are_in_order() {
-        for packages in [PACKAGES, SYSTEM_PACKAGES] {
+        for packages in [PACKAGES, SYSTEM_PACKAGES, IMAGE_PACKAGES] {
             assert!(packages.is_sorted_by_key(|it| it.name));
         }
     }

@@ -15,6 +15,7 @@ use crate::requirements::{self, Package};
 use failures::Failures;
 
 mod failures;
+mod image;
 mod system;
 
 /// The variable with which the harness of the tests allows them to be skipped.
@@ -38,6 +39,10 @@ pub(crate) struct Arguments {
     /// Debian; needs root
     #[arg(long, conflicts_with = "without_clients")]
     system: bool,
+    /// Run the black-box tests of the daemons for the programs of a container image, and
+    /// nothing else: an archive, or the name of one that podman has; needs root
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["system", "without_clients"])]
+    target: Option<String>,
     /// Passed on to `cargo test`, for example `-p aquatic_udp`; all of the
     /// workspace otherwise. With --system, a part of the names of tests
     #[arg(last = true)]
@@ -52,6 +57,8 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let needed = if arguments.system {
         requirements::SYSTEM_PACKAGES
+    } else if arguments.target.is_some() {
+        requirements::IMAGE_PACKAGES
     } else {
         requirements::PACKAGES
     };
@@ -79,6 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
     let (totals, success) = if arguments.system {
         system::run(&arguments.cargo_arguments)?
+    } else if let Some(image) = &arguments.target {
+        image::run(image, &arguments.cargo_arguments)?
     } else {
         cargo_test(arguments)?
     };

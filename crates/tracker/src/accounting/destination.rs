@@ -15,7 +15,7 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Where announces are written.
 pub(super) enum Destination {
     File(AccountingFile),
-    Stream(AccountingStream),
+    Stream(Box<AccountingStream>),
 }
 
 /// Why nothing can be written at present.
@@ -31,7 +31,7 @@ impl Destination {
     /// What the configuration asks for, if anything.
     pub(super) fn new(config: &AccountingConfig, link: Option<&Link>) -> Option<Self> {
         if config.stream {
-            return AccountingStream::new(config, link).map(Self::Stream);
+            return AccountingStream::new(config, link).map(|it| Self::Stream(Box::new(it)));
         }
         config
             .file()

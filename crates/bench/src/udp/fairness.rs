@@ -4,7 +4,6 @@
 use std::thread;
 
 use anyhow::{Context as _, anyhow};
-use aquatic_load_test::Report;
 use aquatic_load_test::numbers::{Count, Milliseconds, Seconds, ZeroOr};
 use aquatic_load_test::udp::{Config, NetworkConfig, TransportConfig};
 
@@ -32,8 +31,8 @@ const WITHOUT: &str = "without";
 /// Requests that the other source has under way.
 const UNDER_WAY: u32 = 100_000;
 
-/// Those of the greatest window of a worker of the load test.
-const HOSTILE_WORKERS: u32 = 2;
+/// Load tests with which the other source has them, as each has a limited window.
+const HOSTILE_LOADS: u32 = 2;
 
 /// Torrents, each with two peers.
 const TORRENTS: u32 = 1_000;
@@ -136,35 +135,37 @@ impl Bench {
         // It starts earlier, and is stopped by its duration.
         let hostile = config("127.0.0.3");
         let hostile = Config {
-            workers: Count::nearest(HOSTILE_WORKERS as usize),
             duration_seconds: Seconds::nearest(self.seconds + 2),
             network: NetworkConfig {
                 timeout_milliseconds: Milliseconds::of::<1_000>(),
                 ..hostile.network
             },
             transport: TransportConfig {
-                outstanding_requests: Count::nearest((self.under_way() / HOSTILE_WORKERS) as usize),
+                outstanding_requests: Count::nearest((self.under_way() / HOSTILE_LOADS) as usize),
                 ..hostile.transport
             },
             ..hostile
         };
         let target = &daemon.server;
-        let (polite, hostile) = thread::scope(|scope| {
-            let hostile = (!is_alone)
-                .then(|| scope.spawn(|| self.load(Cores::Load, target, target.address, &hostile)));
-            let polite = self.load(Cores::Load, target, target.address, &polite);
-            let joined = |it: thread::ScopedJoinHandle<'_, anyhow::Result<Report>>| {
-                it.join().map_err(|_| anyhow!("a panic")).flatten()
-            };
-            (polite, hostile.map(joined).transpose())
-        });
-        let (polite, hostile) = (polite?, hostile.context("the hostile load")?);
+        let loads = if is_alone { 0 } else { HOSTILE_LOADS };
+        let load = |config: &Config| self.load(Cores::Load, target, target.address, config);
+        let (polite, others_per_second) = thread::scope(|scope| {
+            let hostile: Vec<_> = (0..loads).map(|_| scope.spawn(|| load(&hostile))).collect();
+            let polite = load(&polite)?;
+            let mut others_per_second = 0.0;
+            for load in hostile {
+                let report = load.join().map_err(|_| anyhow!("a panic"))?;
+                let report = report.context("the hostile load")?;
+                others_per_second += report.all.replies_per_second;
+            }
+            anyhow::Ok((polite, others_per_second))
+        })?;
         Ok(FairnessRow {
             server,
             lost_share: polite.lost as f64 / polite.all.sent.max(1) as f64,
             p50_microseconds: polite.all.latency.p50_microseconds,
             p99_microseconds: polite.all.latency.p99_microseconds,
-            others_per_second: hostile.map_or(0.0, |it| it.all.replies_per_second),
+            others_per_second,
         })
     }
 }

@@ -77,5 +77,20 @@ impl<const S: usize, const K: usize, const N: usize> Pair<S, K, N> {
             let expected = self.model_announce(torrent, peer, owner, is_seeder, event);
             self.compare_answer(torrent, peer, &announce, expected, answer);
         }
+        if self.limits.max_torrents.is_some() {
+            self.forget_replaced();
+        }
+    }
+
+    /// Within a group, a torrent can lose its last peer, its downloads to another one that
+    /// takes its place, and then come back.
+    fn forget_replaced(&mut self) {
+        for torrent in 0..TORRENTS_OF_A_GROUP {
+            let completed = self.swarm.lock(&info_hash(torrent)).scrape().completed;
+            if let Some(model) = self.torrents.get_mut(&torrent) {
+                assert!(completed <= model.downloads);
+                model.downloads = completed;
+            }
+        }
     }
 }

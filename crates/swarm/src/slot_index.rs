@@ -10,6 +10,8 @@
 //! are in use at any size. It is then filled anew in the order of slots, which have no gaps.
 //! Blocks stay where they are: growth leaves no holes behind that fit nothing else.
 
+use wide::u8x16;
+
 /// Maximum number of slots, which are 16-bit numbers.
 pub(crate) const MAX_SLOTS: usize = 1 << 16;
 
@@ -157,7 +159,7 @@ impl SlotIndex {
             let group = self.group(number);
             let mut matches = group.matches(tag);
             while let Some(place) = first(matches) {
-                if group.tags[place] == tag && is_it(group.slots[place].into()) {
+                if is_it(group.slots[place].into()) {
                     return Some(Found {
                         distance,
                         group: number,
@@ -179,7 +181,8 @@ impl SlotIndex {
         let mut number = self.home(hash);
         for _ in 0..self.groups() {
             let group = self.group_mut(number);
-            if let Some(place) = group.tags[..PLACES].iter().position(|&tag| tag == 0) {
+            // The last one counts what has passed.
+            if let Some(place) = first(group.matches(0) & !(1 << PASSED)) {
                 group.tags[place] = tag(hash);
                 // There are at most 2^16 slots.
                 group.slots[place] = slot as u16;
@@ -245,20 +248,12 @@ impl Group {
         slots: [0; PLACES + 1],
     };
 
-    /// A set of the places with this tag, as bits at a distance of eight. It may have some more
-    /// places, after the first one: those whose tag differs in the lowest bit.
+    /// A set of the places with this tag.
     #[inline]
-    fn matches(&self, tag: u8) -> u128 {
-        const ONES: u64 = u64::MAX / 0xff;
-        let pattern = ONES * u64::from(tag);
-        let (words, _) = self.tags.as_chunks::<8>();
-        let [first, second] = [0, 1].map(|word| {
-            let different = u64::from_le_bytes(words[word]) ^ pattern;
-            // The highest bit of each byte that is 0; and of a byte that is 1, if the subtraction
-            // borrows from it.
-            different.wrapping_sub(ONES) & !different & ONES << 7
-        });
-        u128::from(first) | u128::from(second) << 64
+    fn matches(&self, tag: u8) -> u32 {
+        u8x16::new(self.tags)
+            .simd_eq(u8x16::splat(tag))
+            .to_bitmask()
     }
 }
 
@@ -270,8 +265,8 @@ fn tag(hash: u64) -> u8 {
 
 /// The first place of a set.
 #[inline]
-fn first(places: u128) -> Option<usize> {
-    (places != 0).then(|| places.trailing_zeros() as usize / 8)
+fn first(places: u32) -> Option<usize> {
+    (places != 0).then(|| places.trailing_zeros() as usize)
 }
 
 #[cfg(test)]

@@ -193,25 +193,3 @@ fn the_number_of_passes_is_bounded() {
     }
     assert!((PASSES..=PASSES + 1).contains(&passes), "{passes}");
 }
-
-/// Run this with `cargo test --release -p aquatic_http --lib full_scrape -- --ignored
-/// --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn measure_a_million_torrents() {
-    let state = state(AccessList::Off);
-    let mut announced = 0;
-    for count in [100_000, 1_000_000, 4_000_000] {
-        for torrent in announced..count {
-            announce(&state, torrent, AnnounceEvent::None);
-        }
-        announced = count;
-        let begin = std::time::Instant::now();
-        let body = reply(&state, || ());
-        println!(
-            "{count} torrents: {} bytes in {:?}",
-            body.len(),
-            begin.elapsed()
-        );
-    }
-}

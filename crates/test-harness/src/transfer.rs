@@ -36,8 +36,8 @@ const PAYLOAD_BYTES: u64 = 3_000_001;
 pub const CLIENT_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a transfer may take. Transmission chooses the peers to upload to only every
-/// ten seconds.
-const TRANSFER_PATIENCE: Duration = Duration::from_secs(60);
+/// ten seconds, and tries one whose connection broke again after a minute.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(150);
 
 const TRACKER: usize = 0;
 const SEEDER: usize = 1;

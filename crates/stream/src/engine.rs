@@ -49,6 +49,9 @@ pub(crate) const LATE_PER_TURN: usize = 1024;
 /// certificate: at four turns a second, 65,536 of them take two seconds.
 const SLOTS_PER_TURN: usize = 8192;
 
+/// The same for connections whose clients are no longer served: some 0.3 ms.
+const UNSERVED_SLOTS_PER_TURN: usize = 2048;
+
 /// Maximum number of connections whose deadline is checked in one turn.
 const DEADLINE_CHECKS_PER_TURN: usize = 8192;
 
@@ -117,11 +120,10 @@ impl Shared {
 pub(crate) struct Engine<P: Protocol> {
     connections: Table<Connection<P::Connection>>,
     worker: Worker<P>,
-    /// Up to which slot the table was searched for connections with an outdated
-    /// certificate, while it is.
-    scanned_slots: Option<usize>,
-    /// For connections that are no longer served.
-    search: Search,
+    /// The search for connections with an outdated certificate.
+    outdated: Search,
+    /// The search for connections whose clients are no longer served.
+    unserved: Search,
 }
 
 /// The state of a worker besides its connections.
@@ -166,8 +168,8 @@ impl<P: Protocol> Engine<P> {
     pub(crate) fn new(protocol: P, shared: Arc<Shared>, number: usize, now: Instant) -> Self {
         let settings = shared.settings.view();
         Self {
-            scanned_slots: None,
-            search: Search::default(),
+            outdated: Search::new(SLOTS_PER_TURN),
+            unserved: Search::new(UNSERVED_SLOTS_PER_TURN),
             connections: Table::new(),
             worker: Worker {
                 certificates: OutdatedCertificates::new(shared.rotation.clone()),
@@ -203,13 +205,14 @@ impl<P: Protocol> Engine<P> {
         let grace = worker.settings.limits.certificate_grace;
         if worker.wheel.advance(now) {
             if worker.certificates.advance(now, grace) {
-                self.scanned_slots = Some(0);
+                self.outdated.begin();
             }
             if worker.protocol.is_search_due(now) {
-                self.search.begin();
+                self.unserved.begin();
             }
         }
-        self.search.next_turn();
+        self.outdated.next_turn();
+        self.unserved.next_turn();
     }
 
     /// How many connections are open.
@@ -357,28 +360,21 @@ impl<P: Protocol> Engine<P> {
 
     /// The next connection with an outdated certificate, silent or not.
     fn next_outdated(&mut self) -> Option<ConnectionId> {
-        let from = self.scanned_slots?;
-        let to = self
-            .connections
-            .slots()
-            .min(from.saturating_add(SLOTS_PER_TURN));
-        for slot in from..to {
+        while let Some(slot) = self.outdated.next_slot(self.connections.slots()) {
             if let Some(id) = self.connections.id_at(slot)
                 && let Some(connection) = self.connections.get_mut(id)
                 && matches!(connection.stage, Stage::Open(_))
                 && self.worker.certificates.is_outdated(connection.certificate)
             {
-                self.scanned_slots = Some(slot + 1);
                 return Some(id);
             }
         }
-        self.scanned_slots = (to < self.connections.slots()).then_some(to);
         None
     }
 
     /// The next connection whose client is no longer served, silent or not.
     fn next_unserved(&mut self) -> Option<ConnectionId> {
-        while let Some(slot) = self.search.next_slot(self.connections.slots()) {
+        while let Some(slot) = self.unserved.next_slot(self.connections.slots()) {
             if let Some(id) = self.connections.id_at(slot)
                 && let Some(connection) = self.connections.get_mut(id)
                 && let Stage::Open(state) = &connection.stage

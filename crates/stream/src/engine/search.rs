@@ -1,11 +1,10 @@
 //! A search of all slots of the table, some in each turn.
 
-/// Maximum number of slots that are searched in one turn: some 0.3 ms.
-const SLOTS_PER_TURN: usize = 2048;
-
 /// How far a search has come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Search {
+    /// Maximum number of slots that are searched in one turn.
+    slots_per_turn: usize,
     /// The next slot; `None` while there is no search.
     next: Option<usize>,
     /// Whether another search has to follow.
@@ -15,6 +14,16 @@ pub(super) struct Search {
 }
 
 impl Search {
+    /// No search is under way.
+    pub(super) fn new(slots_per_turn: usize) -> Self {
+        Self {
+            slots_per_turn,
+            next: None,
+            is_repeated: false,
+            left: 0,
+        }
+    }
+
     /// Begins a search; or, if one is under way, has another one follow, so that the last
     /// slots get their turn however often this is called.
     pub(super) fn begin(&mut self) {
@@ -24,7 +33,7 @@ impl Search {
 
     /// A turn of the worker's loop begins.
     pub(super) fn next_turn(&mut self) {
-        self.left = SLOTS_PER_TURN;
+        self.left = self.slots_per_turn;
     }
 
     /// The next of `slots` slots that is to be searched in this turn.
@@ -45,6 +54,8 @@ impl Search {
 mod tests {
     use super::*;
 
+    const SLOTS_PER_TURN: usize = 100;
+
     /// The slots that are searched in a turn.
     fn turn(search: &mut Search, slots: usize) -> Vec<usize> {
         search.next_turn();
@@ -53,7 +64,7 @@ mod tests {
 
     #[test]
     fn all_slots_are_searched_once_a_few_in_each_turn() {
-        let mut search = Search::default();
+        let mut search = Search::new(SLOTS_PER_TURN);
         assert_eq!(turn(&mut search, 10), [0; 0]);
         search.begin();
         let slots = 2 * SLOTS_PER_TURN + 5;
@@ -68,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_search_that_is_due_all_the_time_reaches_the_end() {
-        let mut search = Search::default();
+        let mut search = Search::new(SLOTS_PER_TURN);
         let slots = SLOTS_PER_TURN + 1;
         let mut last = 0;
         for _ in 0..100 {

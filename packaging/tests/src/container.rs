@@ -48,6 +48,20 @@ exec systemd-nspawn --directory="$place/root" "$@"
 /// The number of the client's host in a network.
 const CLIENT: usize = 1;
 
+/// What a script has printed, which must have succeeded. `log` explains why it has not.
+#[track_caller]
+pub(crate) fn output_of(script: &str, finished: Finished, log: impl FnOnce() -> String) -> String {
+    assert!(
+        finished.status.success(),
+        "{script}: {}\n{}{}\n{}",
+        finished.status,
+        finished.stdout,
+        finished.stderr,
+        log()
+    );
+    finished.stdout.trim().to_owned()
+}
+
 /// A booted container. Dropping it ends everything in it.
 pub(crate) struct Container {
     /// Its first process, as seen from outside.
@@ -247,16 +261,9 @@ impl Container {
     /// Runs a shell script inside, which must succeed; returns what it prints.
     #[track_caller]
     pub(crate) fn succeed(&self, script: &str) -> String {
-        let finished = self.run(script);
-        assert!(
-            finished.status.success(),
-            "{script}: {}\n{}{}\n{}",
-            finished.status,
-            finished.stdout,
-            finished.stderr,
+        output_of(script, self.run(script), || {
             self.run("journalctl --no-pager --lines=60").stdout
-        );
-        finished.stdout.trim().to_owned()
+        })
     }
 
     /// Runs a shell script inside, which must fail; returns all that it prints.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use aquatic_test_harness::process::Finished;
 
-use crate::container::Container;
+use crate::container::{Container, output_of};
 use crate::environment::Environment;
 
 /// The image, as the archive names it.
@@ -85,16 +85,7 @@ impl Podman {
     /// Runs a shell script as the user, which must succeed; returns what it prints.
     #[track_caller]
     pub(crate) fn succeed(&self, script: &str) -> String {
-        let finished = self.run(script);
-        assert!(
-            finished.status.success(),
-            "{script}: {}\n{}{}\n{}",
-            finished.status,
-            finished.stdout,
-            finished.stderr,
-            self.log()
-        );
-        finished.stdout.trim().to_owned()
+        output_of(script, self.run(script), || self.log())
     }
 
     /// The last messages of all units, and of all containers.

@@ -314,9 +314,15 @@ Transmission or another client. Clients with the same torrent then find each oth
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        self.restoring.wait();
         let link = self.link.as_ref();
-        snapshot::write(&self.state.swarms, &self.clock, link, &KINDS, out)
+        snapshot::write(
+            &self.state.swarms,
+            &self.restoring,
+            &self.clock,
+            link,
+            &KINDS,
+            out,
+        )
     }
 }
 

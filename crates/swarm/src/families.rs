@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use aquatic_bittorrent::{IPV4_PEER_LENGTH, IPV6_PEER_LENGTH, InfoHash};
+use aquatic_bittorrent::InfoHash;
 
 use crate::snapshot::{self, DamagedBlock, Restored};
 use crate::{
@@ -186,9 +186,9 @@ impl Swarms for Families {
 
     fn check(&self, number: usize, block: &[u8]) -> Result<(), DamagedBlock> {
         if number == 0 {
-            snapshot::check::<IPV4_PEER_LENGTH>(block)
+            snapshot::check(&self.ipv4, block)
         } else {
-            snapshot::check::<IPV6_PEER_LENGTH>(block)
+            snapshot::check(&self.ipv6, block)
         }
     }
 
@@ -314,8 +314,10 @@ impl Swarms for WebSwarms {
         }
     }
 
-    fn check(&self, _: usize, block: &[u8]) -> Result<(), DamagedBlock> {
-        snapshot::check::<28>(block)
+    fn check(&self, number: usize, block: &[u8]) -> Result<(), DamagedBlock> {
+        // One that would not be restored may be damaged, too.
+        let swarm = self.all().nth(number).unwrap_or(&self.first);
+        snapshot::check(swarm, block)
     }
 
     fn restore(

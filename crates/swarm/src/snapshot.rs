@@ -260,12 +260,15 @@ pub fn restore_where<const S: usize, const K: usize, const N: usize>(
     Ok(restored)
 }
 
-/// Checks the layout of a block whose records have `S` bytes.
+/// Checks the layout of a block of such a swarm.
 ///
 /// # Errors
 ///
 /// Where it is damaged.
-pub fn check<const S: usize>(block: &[u8]) -> Result<(), DamagedBlock> {
+pub fn check<const S: usize, const K: usize, const N: usize>(
+    _: &Swarm<S, K, N>,
+    block: &[u8],
+) -> Result<(), DamagedBlock> {
     visit_entries::<S>(block, |_| ())
 }
 

@@ -28,7 +28,7 @@ impl Restoring {
     }
 
     /// Waits for the end.
-    pub fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let guard = self.0.lock();
         let ended = self.0.ended.wait_while(guard, |it| *it);
         drop(ended.unwrap_or_else(PoisonError::into_inner));

@@ -72,18 +72,21 @@ struct Plan {
 /// some hundred thousand.
 const START_PATIENCE: Duration = Duration::from_millis(250);
 
-/// Writes what [`check`] and [`restore`] need.
+/// Writes what [`check`] and [`restore`] need, once the end of `restoring` is there: before, some
+/// torrents would be missing.
 ///
 /// # Errors
 ///
 /// Those of `out`.
 pub fn write(
     swarms: &impl Swarms,
+    restoring: &Restoring,
     clock: &Clock,
     link: Option<&Link>,
     kinds: &Kinds,
     out: &mut BlockWriter<'_>,
 ) -> io::Result<()> {
+    restoring.wait();
     // Before the swarms are copied, so that these contain everything up to there.
     let position = link.and_then(Link::position);
     if let Some(kind) = kinds.clock {
@@ -298,7 +301,15 @@ mod tests {
     }
 
     fn torrents(writer: &mut BlockWriter<'_>) {
-        write(&filled(), &Clock::start(), None, &KINDS, writer).unwrap();
+        write(
+            &filled(),
+            &Restoring::default(),
+            &Clock::start(),
+            None,
+            &KINDS,
+            writer,
+        )
+        .unwrap();
     }
 
     /// What was read of a snapshot.
@@ -379,7 +390,15 @@ mod tests {
                 clock: None,
                 ..KINDS
             };
-            write(&filled(), &Clock::start(), None, &without_clock, writer).unwrap();
+            write(
+                &filled(),
+                &Restoring::default(),
+                &Clock::start(),
+                None,
+                &without_clock,
+                writer,
+            )
+            .unwrap();
         });
         assert!(is_empty(&long_ago));
 
@@ -389,7 +408,15 @@ mod tests {
                 clock: None,
                 ..KINDS
             };
-            write(&filled(), &Clock::start(), None, &without_clock, writer).unwrap();
+            write(
+                &filled(),
+                &Restoring::default(),
+                &Clock::start(),
+                None,
+                &without_clock,
+                writer,
+            )
+            .unwrap();
         };
         assert!(is_empty(&bytes(0, without_clock)));
         assert!(!is_empty(&bytes(FUTURE, without_clock)));

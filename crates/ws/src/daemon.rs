@@ -321,8 +321,14 @@ impl Daemon for WsDaemon {
     }
 
     fn write_snapshot(&self, out: &mut BlockWriter<'_>) -> io::Result<()> {
-        self.restoring.wait();
-        snapshot::write(&self.state.shared.swarms, &self.clock, None, &KINDS, out)
+        snapshot::write(
+            &self.state.shared.swarms,
+            &self.restoring,
+            &self.clock,
+            None,
+            &KINDS,
+            out,
+        )
     }
 }
 
